@@ -1,0 +1,35 @@
+//! An append-only, tamper-evident provenance log for AI agents.
+//!
+//! A record travels one way. It is checked, given the next place in the log, chained, signed and
+//! stored, and only then acknowledged:
+//!
+//! ```text
+//! agent ─▶ http ─▶ record ─▶ ledger ─▶ store ─fsync▶ receipt
+//!                  Draft→Event  │ sequence, flag, link, hash, root, sign, commit
+//!                               └ canon · proof · seal
+//! auditor ─▶ cli ─▶ verify      (bytes only: no store, no network, no clock)
+//! ```
+//!
+//! # Rooms
+//!
+//! Each module below is a room. It may import the rooms that its row names, and no others;
+//! `tests/it/tidy.rs` reads this table and fails when a file disagrees with it. A crate in the last
+//! column is named in that room alone.
+//!
+//! | room   | purpose | may import | owns |
+//! |--------|---------|------------|------|
+//! | canon  | one value, one byte string, one digest | - | blake3 sha2 serde_json_canonicalizer |
+//! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | - |
+//! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |
+//! | seal   | keys, signed notes, checkpoints, cosignatures | canon proof | ed25519_dalek |
+//! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
+//! | store  | durable append-only bytes | canon record proof seal | sled zstd quick_cache |
+//! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal store | - |
+//! | access | who may do what: tokens and roles | canon | - |
+//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal ledger access | axum axum_server tower tower_http |
+//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify store ledger access http | clap anyhow indicatif toml ureq |
+
+pub mod canon;
+pub mod proof;
+pub mod record;
+pub mod seal;

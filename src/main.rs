@@ -1,0 +1,3 @@
+//! The `whence` command.
+
+fn main() {}
