@@ -1,0 +1,185 @@
+//! Signed notes (C2SP signed-note).
+
+use std::fmt;
+
+use data_encoding::BASE64;
+
+use super::error::{Error, Part};
+use super::key::{KeyName, VerifierKey};
+
+/// The longest note that is read.
+pub const NOTE_BYTES_MAX: usize = 1_000_000;
+/// The most signatures that a note may have.
+pub const SIGNATURES_MAX: usize = 100;
+/// What each signature line starts with: an em dash and a space.
+const PREFIX: &str = "\u{2014} ";
+
+/// One signature line of a note, verified or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteSignature {
+    name: KeyName,
+    key_id: u32,
+    signature: Vec<u8>,
+}
+
+impl NoteSignature {
+    /// A signature made by this key.
+    pub(super) fn new(key: &VerifierKey, signature: Vec<u8>) -> Self {
+        Self { name: key.name().clone(), key_id: key.id(), signature }
+    }
+
+    /// Reads one line, without its newline.
+    pub fn parse(line: &str) -> Result<Self, Error> {
+        const MALFORMED: Error = Error::Malformed { part: Part::Signatures };
+        let line = line.strip_prefix(PREFIX).ok_or(MALFORMED)?;
+        let (name, base64) = line.split_once(' ').ok_or(MALFORMED)?;
+        let name = name.parse().map_err(|_| MALFORMED)?;
+        let bytes = BASE64.decode(base64.as_bytes()).map_err(|_| MALFORMED)?;
+        let (id, signature) = bytes.split_first_chunk().ok_or(MALFORMED)?;
+        if signature.is_empty() {
+            return Err(MALFORMED);
+        }
+        Ok(Self { name, key_id: u32::from_be_bytes(*id), signature: signature.to_owned() })
+    }
+
+    /// The name of the key that the signature claims to be by.
+    pub const fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    /// The id of that key.
+    pub const fn key_id(&self) -> u32 {
+        self.key_id
+    }
+
+    /// The bytes of the signature, without the key's id.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    fn is_by(&self, key: &VerifierKey) -> bool {
+        (&self.name, self.key_id) == (key.name(), key.id())
+    }
+}
+
+/// The line, with its newline.
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [self.key_id.to_be_bytes().as_slice(), &self.signature].concat();
+        writeln!(f, "{PREFIX}{} {}", self.name, BASE64.encode_display(&bytes))
+    }
+}
+
+/// A signature that was checked, and holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The key that signed.
+    pub key: VerifierKey,
+    /// When, for a cosignature: seconds since 1970, as the cosigner says.
+    pub time: Option<u64>,
+}
+
+/// A text with signature lines. It is well-formed, and no more: ignore the text until
+/// [`Self::verify`] says whose it is.
+///
+/// The display form is the note, byte for byte as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+impl Note {
+    /// Puts signatures under a text, which must end with a newline.
+    pub fn new(text: String, signatures: Vec<NoteSignature>) -> Result<Self, Error> {
+        if !text.ends_with('\n') || text.chars().any(|c| c < ' ' && c != '\n') {
+            return Err(Error::Malformed { part: Part::NoteText });
+        }
+        if signatures.is_empty() {
+            return Err(Error::Malformed { part: Part::Signatures });
+        }
+        Self { text, signatures }.limited()
+    }
+
+    /// The note, unless it is too large to be read again.
+    fn limited(self) -> Result<Self, Error> {
+        if self.signatures.len() > SIGNATURES_MAX {
+            return Err(Error::TooManySignatures);
+        }
+        if self.to_string().len() > NOTE_BYTES_MAX {
+            return Err(Error::TooLong { part: Part::Note });
+        }
+        Ok(self)
+    }
+
+    /// A note with one signature, under a text that is known to be a note's.
+    pub(super) fn of_one(text: String, signature: NoteSignature) -> Self {
+        Self { text, signatures: vec![signature] }
+    }
+
+    /// Reads a note: the text, an empty line, and at least one signature line.
+    ///
+    /// The text itself may have empty lines; the last one divides.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > NOTE_BYTES_MAX {
+            return Err(Error::TooLong { part: Part::Note });
+        }
+        let note = str::from_utf8(bytes).map_err(|_| Error::Malformed { part: Part::Note })?;
+        let malformed = Error::Malformed { part: Part::Signatures };
+        let (text, lines) = note.rsplit_once("\n\n").ok_or(malformed.clone())?;
+        let lines = lines.strip_suffix('\n').ok_or(malformed)?;
+        let mut signatures = Vec::new();
+        for line in lines.split('\n') {
+            if signatures.len() == SIGNATURES_MAX {
+                return Err(Error::TooManySignatures);
+            }
+            signatures.push(NoteSignature::parse(line)?);
+        }
+        Self::new(format!("{text}\n"), signatures)
+    }
+
+    /// The text that is signed, with its last newline.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature lines, in order.
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
+    /// Checks the signatures by the keys given, and gives those that hold, at least one.
+    ///
+    /// Signatures by other keys are passed over. One by a known key that is wrong refuses the whole
+    /// note. When a key has signed twice the first line counts and the rest are passed over.
+    pub fn verify(&self, keys: &[VerifierKey]) -> Result<Vec<Verified>, Error> {
+        let mut verified: Vec<Verified> = Vec::new();
+        for signature in &self.signatures {
+            let mut known = keys.iter().filter(|key| signature.is_by(key));
+            let Some(key) = known.next() else { continue };
+            let (name, id) = (key.name().to_string(), key.id());
+            if known.any(|other| other != key) {
+                return Err(Error::AmbiguousKey { name, id });
+            }
+            if verified.iter().any(|earlier| earlier.key == *key) {
+                continue;
+            }
+            let by_key = key.verify(&self.text, signature.signature());
+            verified.push(by_key.ok_or(Error::BadSignature { name, id })?);
+        }
+        if verified.is_empty() { Err(Error::NotSigned) } else { Ok(verified) }
+    }
+
+    /// The same note with one more signature at the end.
+    pub fn with_signature(mut self, signature: NoteSignature) -> Result<Self, Error> {
+        self.signatures.push(signature);
+        self.limited()
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|signature| write!(f, "{signature}"))
+    }
+}
