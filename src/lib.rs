@@ -29,7 +29,10 @@
 //! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal ledger access | axum axum_server tower tower_http |
 //! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify store ledger access http | clap anyhow indicatif toml ureq |
 
+pub mod access;
 pub mod canon;
+pub mod ledger;
 pub mod proof;
 pub mod record;
 pub mod seal;
+pub mod store;

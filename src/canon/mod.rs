@@ -9,5 +9,5 @@
 pub mod digest;
 pub mod json;
 
-pub use digest::{ContentDigest, EntryHash, Salt, SecretDigest, TreeHash};
+pub use digest::{ContentDigest, EntryHash, Salt, SecretDigest, TreeHash, lookup_key};
 pub use json::{Json, NotCanonical, sorted_to_bytes, to_bytes};

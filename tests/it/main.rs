@@ -5,4 +5,7 @@
     reason = "a test fails by panicking, and says where"
 )]
 
+mod faults;
+mod ledger;
+mod log;
 mod tidy;

@@ -1,0 +1,145 @@
+//! How fast one ledger seals, against a raw file that takes the same bytes.
+//!
+//! Run with `cargo bench --bench sealing [-- RECORDS]`. Both sides run in turn in one process: the raw
+//! side writes and `fdatasync`s the posted bytes in groups as large as the ledger's batches, the
+//! ledger parses, checks, salts, chains, signs, stores, syncs and answers. The ratio is the figure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    clippy::as_conversions,
+    reason = "a benchmark measures time, prints, and may panic"
+)]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use whence::ledger::{Clock, Environment, Ledger, Ledgers, Random, Settings};
+use whence::record::{Draft, Event, LedgerName, Timestamp};
+
+/// The allocator that the server has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const REQUEST_RECORDS: usize = 64;
+const REQUESTS_AT_ONCE: usize = 128;
+const RECORD_BYTES: usize = 1_228;
+const WORDS: &str = "the invoice of november for services rendered to the customer shall be paid within \
+    thirty days by bank transfer to the account named below unless the order was cancelled before \
+    delivery in which case a credit note replaces it and nothing is due please check amount vendor \
+    currency and purchase order against the contract and ask a colleague when in doubt";
+
+#[derive(Debug)]
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+        Timestamp::from_unix_nanos(i128::try_from(nanos).unwrap()).unwrap()
+    }
+}
+
+#[derive(Debug)]
+struct System;
+
+impl Random for System {
+    fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(buffer).map_err(io::Error::from)
+    }
+}
+
+fn main() {
+    let records: usize =
+        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(200_000);
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let requests: Vec<Vec<Vec<u8>>> = (0..records / REQUEST_RECORDS)
+        .map(|request| {
+            (0..REQUEST_RECORDS).map(|place| record(request * REQUEST_RECORDS + place)).collect()
+        })
+        .collect();
+
+    let raw = raw_file(&requests, &folder.path().join("raw"));
+    let ledger = sealing(requests, folder.path());
+    println!("raw write + fdatasync  {raw:>10.0} records/s");
+    println!("sealed and durable     {ledger:>10.0} records/s");
+    println!("ratio                  {:>10.2}", ledger / raw);
+}
+
+/// One posted record of [`RECORD_BYTES`]. Every fourth begins a chain of causes of its own.
+fn record(number: usize) -> Vec<u8> {
+    let user = number / 400 % 5_000;
+    let head = format!(
+        r#"{{"id":"{number:032x}","kind":"prompt","occurred_at":"2026-11-24T00:06:14.123Z","user":{{"id":"user-{user}@example.com","type":"human"}},"session":{{"id":"session-{}"}},"source":{{"observed_by":"agent_process","producer":"bench","producer_seq":{number}}},"data":{{"role":"user"}},"content":{{"text":""#,
+        number / 40
+    );
+    let mut text = head.into_bytes();
+    let mut state = u64::try_from(number).unwrap().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let words: Vec<_> = WORDS.split_whitespace().collect();
+    while text.len() < RECORD_BYTES - 3 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text.extend(words[usize::try_from(state % 60).unwrap() % words.len()].bytes());
+        text.push(b' ');
+    }
+    text.truncate(RECORD_BYTES - 3);
+    text.extend(b"\"}}");
+    text
+}
+
+fn raw_file(requests: &[Vec<Vec<u8>>], path: &std::path::Path) -> f64 {
+    let mut file = File::create(path).unwrap();
+    let start = Instant::now();
+    // As many as the ledger's batches take.
+    for group in requests.chunks(1_024 / REQUEST_RECORDS) {
+        for record in group.iter().flatten() {
+            file.write_all(record).unwrap();
+        }
+        file.sync_data().unwrap();
+    }
+    (requests.len() * REQUEST_RECORDS) as f64 / start.elapsed().as_secs_f64()
+}
+
+fn sealing(requests: Vec<Vec<Vec<u8>>>, folder: &std::path::Path) -> f64 {
+    let settings = Settings::new(folder.to_owned(), "bench.example", "bench");
+    let environment = Environment { clock: Arc::new(Wall), random: Arc::new(System) };
+    let ledgers = Ledgers::new(settings, environment);
+    let name: LedgerName = "main".parse().unwrap();
+    let ledger = ledgers.create(&name).unwrap();
+    let records = requests.len() * REQUEST_RECORDS;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let start = Instant::now();
+    runtime.block_on(async {
+        let requests = Arc::new(std::sync::Mutex::new(requests));
+        let workers: Vec<_> = (0..REQUESTS_AT_ONCE)
+            .map(|_| tokio::spawn(worker(ledger.clone(), Arc::clone(&requests))))
+            .collect();
+        for worker in workers {
+            worker.await.unwrap();
+        }
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(ledger.view().size(), u64::try_from(records).unwrap() + 1);
+    drop(ledger);
+    ledgers.close();
+    records as f64 / seconds
+}
+
+async fn worker(ledger: Ledger, requests: Arc<std::sync::Mutex<Vec<Vec<Vec<u8>>>>>) {
+    loop {
+        let Some(request) = requests.lock().unwrap().pop() else { return };
+        let prepared = request
+            .iter()
+            .map(|bytes| {
+                let event = Event::try_from(Draft::parse(bytes).unwrap()).unwrap();
+                ledger.prepare(event).unwrap()
+            })
+            .collect();
+        assert_eq!(ledger.submit(prepared).await.unwrap().len(), REQUEST_RECORDS);
+    }
+}

@@ -1,0 +1,56 @@
+//! What is done for a record before it joins the queue, in parallel with all others.
+
+use std::io;
+
+use super::{Error, Random};
+use crate::canon::{ContentDigest, Salt};
+use crate::record::{Event, RecordId};
+use crate::store::StoredPart;
+
+/// A checked record with an id and with commitments to its content: ready for its place in the log.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) event: Event,
+    /// The commitments to the parts of its content, in the event's order, and the parts.
+    pub(super) digests: Vec<ContentDigest>,
+    pub(super) content: Vec<StoredPart>,
+    /// About what the record will take in a batch.
+    pub(super) bytes: usize,
+}
+
+/// What an entry has beside its record: links, digests and member names.
+const ENTRY_OVERHEAD_BYTES: usize = 1_024;
+
+impl Prepared {
+    /// The record's id.
+    pub fn id(&self) -> &str {
+        self.event.id().map_or("", |id| id.as_str())
+    }
+
+    /// Salts and hashes the content of a record, and gives the record an id if it came without.
+    pub(super) fn new(mut event: Event, random: &dyn Random) -> Result<Self, Error> {
+        if event.id().is_none() {
+            event = event.with_id_if_absent(new_id(random)?);
+        }
+        let mut bytes = ENTRY_OVERHEAD_BYTES;
+        let mut digests = Vec::new();
+        let mut content = Vec::new();
+        for part in event.content() {
+            let mut salt = [0; Salt::LEN];
+            random.fill(&mut salt).map_err(Error::Random)?;
+            let salt = Salt::from_bytes(salt);
+            bytes += part.bytes.len();
+            digests.push(ContentDigest::of(&salt, &part.bytes));
+            content.push(StoredPart::Kept { salt, bytes: part.bytes.clone() });
+        }
+        Ok(Self { event, digests, content, bytes })
+    }
+}
+
+/// A random UUID for a record whose sender gave it no id.
+fn new_id(random: &dyn Random) -> Result<RecordId, Error> {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes).map_err(Error::Random)?;
+    let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
+    id.parse().map_err(|_| Error::Random(io::ErrorKind::InvalidData.into()))
+}

@@ -1,0 +1,149 @@
+//! The queue in front of the writer, and the handle by which everybody else reaches the ledger.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::committer::{Built, Reply};
+use super::error::with_causes;
+use super::sequencer::Sequencer;
+use super::view::Progress;
+use super::{Error, Prepared, Random, Receipt, SubmitError, View};
+use crate::record::Event;
+use crate::seal::VerifierKey;
+use crate::store::{Meta, Reader};
+
+/// Records that the writer takes into one batch, and that one request may have (SPEC 7.2).
+pub const BATCH_RECORDS_MAX: usize = 1_024;
+/// Bytes after which a batch takes no further request.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Requests that may wait.
+const QUEUE_REQUESTS_MAX: usize = 4_096;
+/// Bytes that may wait, in KiB. A sender that meets a full queue is told to come again.
+const QUEUE_KIB_MAX: usize = 64 * 1024;
+
+/// A request in the queue.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) records: Vec<Prepared>,
+    pub(super) reply: Reply,
+}
+
+/// A submission with the room that it takes in the queue.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    submission: Submission,
+    bytes: usize,
+    _room: OwnedSemaphorePermit,
+}
+
+/// An open ledger. Clones are handles of the same one.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pub(super) meta: Arc<Meta>,
+    pub(super) key: Arc<VerifierKey>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) reader: Reader,
+    pub(super) progress: Arc<Progress>,
+    pub(super) queue: mpsc::Sender<Waiting>,
+    pub(super) room: Arc<Semaphore>,
+}
+
+impl Ledger {
+    /// What the ledger is.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The key that verifies its checkpoints.
+    pub fn key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// Does for a record what can be done before it is queued. Costs CPU time and does not wait.
+    pub fn prepare(&self, event: Event) -> Result<Prepared, Error> {
+        Prepared::new(event, self.random.as_ref())
+    }
+
+    /// Takes a request, all of it or none, and answers when it is durable and covered by a signed
+    /// checkpoint. It has at most [`BATCH_RECORDS_MAX`] records.
+    ///
+    /// Dropping the future does not take the request back.
+    pub async fn submit(&self, records: Vec<Prepared>) -> Result<Vec<Receipt>, SubmitError> {
+        let bytes = records.iter().map(|record| record.bytes).sum();
+        let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib);
+        let room = room.map_err(|_| SubmitError::Busy)?;
+        let (reply, answer) = oneshot::channel();
+        let submission = Submission { records, reply };
+        self.queue.try_send(Waiting { submission, bytes, _room: room }).map_err(
+            |error| match error {
+                TrySendError::Full(_) => SubmitError::Busy,
+                TrySendError::Closed(_) => SubmitError::Halted,
+            },
+        )?;
+        answer.await.unwrap_or(Err(SubmitError::Halted))
+    }
+
+    /// The log as it was last published.
+    pub fn view(&self) -> View {
+        View::new(self.reader.clone(), self.progress.published())
+    }
+
+    /// Whether a commit failed, so that the ledger takes no records until it is opened again.
+    pub fn is_halted(&self) -> bool {
+        self.progress.is_halted()
+    }
+}
+
+/// An empty queue: where to put requests in, and where to take them out.
+pub(super) fn queue() -> (mpsc::Sender<Waiting>, mpsc::Receiver<Waiting>, Arc<Semaphore>) {
+    let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
+    (sender, receiver, Arc::new(Semaphore::new(QUEUE_KIB_MAX)))
+}
+
+/// Runs the sequencer until every [`Ledger`] is dropped and the queue is empty, or until the
+/// committer has stopped.
+///
+/// It takes whatever waits, up to the limits, and never waits for more: under load batches grow, and
+/// one fsync serves many.
+pub(super) fn run(
+    mut sequencer: Sequencer,
+    mut waiting: mpsc::Receiver<Waiting>,
+    built: &SyncSender<Built>,
+) {
+    let mut next = waiting.blocking_recv();
+    while let Some(first) = next.take() {
+        let mut records = first.submission.records.len();
+        let mut bytes = first.bytes;
+        let mut batch = vec![first.submission];
+        while let Ok(more) = waiting.try_recv() {
+            if records + more.submission.records.len() > BATCH_RECORDS_MAX
+                || bytes + more.bytes > BATCH_BYTES_MAX
+            {
+                next = Some(more);
+                break;
+            }
+            records += more.submission.records.len();
+            bytes += more.bytes;
+            batch.push(more.submission);
+        }
+        let batch = match sequencer.build(batch) {
+            Ok(batch) => batch,
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::error!(%error, "no checkpoint could be made: the ledger is halted");
+                return;
+            }
+        };
+        if let Err(unsent) = built.send(batch) {
+            unsent.0.refuse();
+            return;
+        }
+        if next.is_none() {
+            next = waiting.blocking_recv();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! All ledgers of one server: each with its own folder, database, key and origin, opened when first
+//! asked for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use data_encoding::BASE64;
+
+use super::open::{self, Options, Threads};
+use super::{Environment, Error, Ledger};
+use crate::record::LedgerName;
+use crate::seal::{Origin, SigningKey};
+use crate::store::{self, Faults, NoFaults};
+
+/// The ledgers below one data directory.
+#[derive(Debug)]
+pub struct Ledgers {
+    settings: Settings,
+    environment: Environment,
+    slots: Mutex<BTreeMap<LedgerName, Arc<Mutex<Slot>>>>,
+}
+
+/// What all ledgers of a server have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data directory. Each ledger has a folder in its `ledgers` folder.
+    pub data: PathBuf,
+    /// The folder of the head files, if they are to be outside the data directory.
+    pub heads: Option<PathBuf>,
+    /// The host part of the origins of new ledgers.
+    pub host: String,
+    /// The name and version of this program.
+    pub software: String,
+    /// Accept ledgers whose head file is gone.
+    pub accept_missing_head: bool,
+    /// Which steps of a commit fail, in a test.
+    pub faults: Arc<dyn Faults>,
+}
+
+impl Settings {
+    /// The settings of a server whose ledgers are below `data`.
+    pub fn new(data: PathBuf, host: &str, software: &str) -> Self {
+        Self {
+            data,
+            heads: None,
+            host: host.to_owned(),
+            software: software.to_owned(),
+            accept_missing_head: false,
+            faults: Arc::new(NoFaults),
+        }
+    }
+
+    /// The folder of a ledger.
+    pub fn folder(&self, name: &LedgerName) -> PathBuf {
+        self.data.join("ledgers").join(&**name)
+    }
+
+    fn key_file(&self, name: &LedgerName) -> PathBuf {
+        self.folder(name).join("key")
+    }
+
+    /// Where the store of a ledger is, and how it is opened.
+    pub fn store(&self, name: &LedgerName) -> store::Options {
+        let head = match &self.heads {
+            Some(folder) => folder.join(format!("{name}.head")),
+            None => self.folder(name).join("head"),
+        };
+        let accept_missing_head = self.accept_missing_head;
+        let faults = Arc::clone(&self.faults);
+        let path = self.folder(name).join("db");
+        store::Options { accept_missing_head, faults, ..store::Options::new(path, head) }
+    }
+
+    /// The signing key of a ledger.
+    pub fn key(&self, name: &LedgerName) -> Result<SigningKey, Error> {
+        let path = self.key_file(name);
+        let fail = |why: &str| Error::Key { path: path.display().to_string(), why: why.to_owned() };
+        let mode = fs::metadata(&path).map_err(|error| fail(&error.to_string()))?.permissions();
+        if mode.mode() & 0o077 != 0 {
+            return Err(fail("others can read it: chmod 600 it, and consider it known"));
+        }
+        let text = fs::read_to_string(&path).map_err(|error| fail(&error.to_string()))?;
+        let seed = BASE64.decode(text.trim_end().as_bytes()).ok();
+        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let seed = seed.ok_or_else(|| fail("it does not hold 32 bytes in base64"))?;
+        Ok(SigningKey::from_seed(&seed))
+    }
+}
+
+/// A ledger that is open, or not.
+#[derive(Debug, Default)]
+struct Slot {
+    open: Option<(Ledger, Threads)>,
+}
+
+impl Ledgers {
+    /// The ledgers below the data directory, none of them open yet.
+    pub fn new(settings: Settings, environment: Environment) -> Self {
+        Self { settings, environment, slots: Mutex::default() }
+    }
+
+    /// What the ledgers have in common.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The names of all ledgers, in order.
+    pub fn names(&self) -> Result<Vec<LedgerName>, Error> {
+        let path = self.settings.data.join("ledgers");
+        let io = |source| Error::Io { path: path.display().to_string(), source };
+        let folders = match fs::read_dir(&path) {
+            Ok(folders) => folders,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io(error)),
+        };
+        let mut names = Vec::new();
+        for folder in folders {
+            let name = folder.map_err(io)?.file_name();
+            let name = name.to_str().and_then(|name| name.parse::<LedgerName>().ok());
+            names.extend(name.filter(|name| store::exists(&self.settings.store(name).path)));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes a ledger with a key of its own, and opens it.
+    pub fn create(&self, name: &LedgerName) -> Result<Ledger, Error> {
+        let origin = format!("{}/{name}", self.settings.host);
+        let origin: Origin = origin.parse().map_err(Error::Origin)?;
+        let slot = self.slot(name);
+        let mut slot = lock(&slot);
+        let store = self.settings.store(name);
+        if store::exists(&store.path) {
+            return Err(Error::Exists);
+        }
+        let mut seed = [0; 32];
+        self.environment.random.fill(&mut seed).map_err(Error::Random)?;
+        self.write_key(name, &seed)?;
+        store::create(&store, name, origin)?;
+        self.open(name, &mut slot)
+    }
+
+    /// The ledger of this name, opened now if it was not.
+    pub fn get(&self, name: &LedgerName) -> Result<Ledger, Error> {
+        let slot = self.slot(name);
+        let mut slot = lock(&slot);
+        match &slot.open {
+            Some((ledger, _)) => Ok(ledger.clone()),
+            None if store::exists(&self.settings.store(name).path) => self.open(name, &mut slot),
+            None => Err(Error::Unknown),
+        }
+    }
+
+    /// Whether a ledger that was opened has stopped writing.
+    pub fn any_halted(&self) -> bool {
+        let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
+        slots.iter().any(|slot| lock(slot).open.as_ref().is_some_and(|open| open.0.is_halted()))
+    }
+
+    /// Closes all ledgers: waits until what is queued is committed and answered. Whoever still has a
+    /// handle of a ledger keeps it open.
+    pub fn close(self) {
+        let slots = self.slots.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Every handle goes before any thread is waited for, so that all ledgers finish side by side.
+        let open = slots.into_values().filter_map(|slot| lock(&slot).open.take());
+        let (handles, threads): (Vec<_>, Vec<_>) = open.unzip();
+        drop(handles);
+        threads.into_iter().for_each(Threads::join);
+    }
+
+    fn open(&self, name: &LedgerName, slot: &mut Slot) -> Result<Ledger, Error> {
+        let store = self.settings.store(name);
+        let key = self.settings.key(name)?;
+        let options = Options { store, key, software: self.settings.software.clone() };
+        let (ledger, threads) = open::open(options, &self.environment)?;
+        tracing::info!(ledger = %name, size = ledger.view().size(), "opened");
+        slot.open = Some((ledger.clone(), threads));
+        Ok(ledger)
+    }
+
+    fn slot(&self, name: &LedgerName) -> Arc<Mutex<Slot>> {
+        Arc::clone(lock(&self.slots).entry(name.clone()).or_default())
+    }
+
+    /// Writes the seed of a new key where only the owner can read it. A key that is there already is
+    /// never overwritten, unless it never signed anything.
+    fn write_key(&self, name: &LedgerName, seed: &[u8; 32]) -> Result<(), Error> {
+        let path = self.settings.key_file(name);
+        let io = |source| Error::Io { path: path.display().to_string(), source };
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
+        file.write_all(format!("{}\n", BASE64.encode(seed)).as_bytes()).map_err(io)?;
+        file.sync_all().map_err(io)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,348 @@
+//! The sequencer: gives records their place, links them, and seals them into batches.
+//!
+//! It owns the end of the log that is being built, which runs ahead of what is committed by at most
+//! two batches. It writes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::committer::{Built, Reply};
+use super::known::{self, Known, KnownRecord, SessionHead};
+use super::queue::Submission;
+use super::view::{Progress, Published};
+use super::{Clock, Error, Prepared, Receipt, SubmitError, rules};
+use crate::canon::{ContentDigest, EntryHash, TreeHash};
+use crate::proof::Tree;
+use crate::record::{
+    CauseLink, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink, Timestamp,
+};
+use crate::seal::{Checkpoint, Origin, SigningKey};
+use crate::store::{self, Keys, Reader, StoredPart};
+
+/// Builds batches, one after the other.
+#[derive(Debug)]
+pub(super) struct Sequencer {
+    pub(super) ledger: LedgerName,
+    pub(super) origin: Origin,
+    pub(super) key: SigningKey,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) reader: Reader,
+    pub(super) known: Known,
+    /// The tree, the last entry and its time, as of the batch built last.
+    pub(super) tree: Tree,
+    pub(super) last: Option<EntryHash>,
+    pub(super) received_at: Timestamp,
+    /// How far the committer is.
+    pub(super) progress: Arc<Progress>,
+}
+
+/// A sealed record, and what its commit and its receipt need.
+struct Placed {
+    event: Event,
+    sealed: Sealed,
+    flags: Vec<Flag>,
+    causes: Vec<u64>,
+    content: Vec<StoredPart>,
+}
+
+/// What a request adds to a batch, while it may still be refused as a whole.
+struct Staged<'a> {
+    /// What is in the batch before it.
+    before: &'a [Placed],
+    received_at: Timestamp,
+    new: Additions,
+}
+
+/// What a request adds to a batch once it is taken.
+#[derive(Default)]
+struct Additions {
+    placed: Vec<Placed>,
+    records: BTreeMap<Arc<str>, KnownRecord>,
+    sessions: BTreeMap<Arc<str>, SessionHead>,
+    outcomes: Vec<Outcome>,
+}
+
+impl<'a> Staged<'a> {
+    fn after(before: &'a [Placed], received_at: Timestamp) -> Self {
+        Self { before, received_at, new: Additions::default() }
+    }
+
+    /// The place in the batch of the next record that is sealed.
+    fn next_place(&self) -> usize {
+        self.before.len() + self.new.placed.len()
+    }
+
+    /// The record at this place of the batch.
+    fn at(&self, place: usize) -> Option<&Placed> {
+        self.before.iter().chain(&self.new.placed).nth(place)
+    }
+}
+
+/// What became of one record of a request.
+enum Outcome {
+    /// It is the record at this place of the batch.
+    Sealed(usize),
+    /// It stands earlier in this batch.
+    Repeated(usize),
+    /// It was in the log before; the receipt it got then.
+    Original(Box<Receipt>),
+}
+
+impl From<Error> for SubmitError {
+    fn from(error: Error) -> Self {
+        Self::Unreadable(Arc::new(error))
+    }
+}
+
+impl From<store::Error> for SubmitError {
+    fn from(error: store::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl Sequencer {
+    /// Seals what can be sealed of these requests, each as a whole, in their order.
+    ///
+    /// A request that cannot be taken is answered in the batch with its error and leaves no trace in
+    /// it. The batch may be empty: it then only carries answers.
+    pub(super) fn build(&mut self, submissions: Vec<Submission>) -> Result<Built, Error> {
+        let received_at = self.clock.now().max(self.received_at);
+        let mut batch = Vec::new();
+        let mut answers = Vec::with_capacity(submissions.len());
+        for Submission { records, reply } in submissions {
+            let staged = self.stage(Staged::after(&batch, received_at), records);
+            answers.push((reply, staged.map(|staged| self.take(&mut batch, staged))));
+        }
+        self.finish(batch, received_at, answers)
+    }
+
+    /// Seals the records of one request behind what is already in the batch.
+    fn stage(
+        &self,
+        mut staged: Staged<'_>,
+        records: Vec<Prepared>,
+    ) -> Result<Additions, SubmitError> {
+        for (index, prepared) in records.into_iter().enumerate() {
+            let outcome = match self.find(&staged, prepared.id())? {
+                Some(known) => self.repeated(&staged, index, &prepared, known)?,
+                None => self.seal(&mut staged, index, prepared)?,
+            };
+            staged.new.outcomes.push(outcome);
+        }
+        Ok(staged.new)
+    }
+
+    /// Gives one new record its place and seals it.
+    fn seal(
+        &self,
+        staged: &mut Staged<'_>,
+        index: usize,
+        prepared: Prepared,
+    ) -> Result<Outcome, SubmitError> {
+        let Prepared { event, digests, content, .. } = prepared;
+        let causes = self.causes(staged, index, &event)?;
+        let mut flags = rules::judge(index, &event, &causes)?;
+        flags.extend(event.flags());
+        flags.sort_unstable();
+        flags.dedup();
+        let links: Vec<_> = causes
+            .iter()
+            .map(|known| CauseLink { seq: known.seq, entry_hash: known.hash })
+            .collect();
+
+        let place = staged.next_place();
+        let seq = self.tree.size() + u64::try_from(place).unwrap_or(u64::MAX);
+        let before = staged.new.placed.last().or(staged.before.last());
+        let placement = Placement {
+            ledger: &self.ledger,
+            seq,
+            received_at: staged.received_at,
+            prev: before.map(|placed| placed.sealed.hash).or(self.last),
+            session: self.session(staged, &event)?,
+            causes: &links,
+            content: &digests,
+            flags: &flags,
+        };
+        let sealed = Entry::seal(&event, placement).map_err(|error| match error {
+            SealError::TooLong { .. } => SubmitError::from(rules::entry_too_large(index)),
+            other @ (SealError::NoId | SealError::Misplaced | SealError::NotCanonical(_)) => {
+                Error::Seal(other).into()
+            }
+        })?;
+
+        let known = KnownRecord { seq, hash: sealed.hash, kind: event.kind() };
+        staged.new.records.insert(id(&event).into(), known);
+        if let (Some(session), Some(link)) = (event.session(), placement.session) {
+            let head = SessionHead { n: link.n, hash: sealed.hash };
+            staged.new.sessions.insert(session.id.as_str().into(), head);
+        }
+        let causes = causes.iter().map(|known| known.seq).collect();
+        staged.new.placed.push(Placed { event, sealed, flags, causes, content });
+        Ok(Outcome::Sealed(place))
+    }
+
+    /// The record with this id: in this request, or in the log before it.
+    fn find(&self, staged: &Staged<'_>, id: &str) -> Result<Option<KnownRecord>, Error> {
+        match staged.new.records.get(id) {
+            Some(known) => Ok(Some(*known)),
+            None => self.known.record(id),
+        }
+    }
+
+    /// The causes that a record names.
+    fn causes(
+        &self,
+        staged: &Staged<'_>,
+        index: usize,
+        event: &Event,
+    ) -> Result<Vec<KnownRecord>, SubmitError> {
+        let known = event.causes().iter().enumerate().map(|(place, cause)| {
+            let known = self.find(staged, cause.id.as_str())?;
+            known.ok_or_else(|| rules::cause_unknown(index, place).into())
+        });
+        known.collect()
+    }
+
+    /// The place of a record in its session.
+    fn session(&self, staged: &Staged<'_>, event: &Event) -> Result<Option<SessionLink>, Error> {
+        let Some(session) = event.session() else { return Ok(None) };
+        let head = match staged.new.sessions.get(session.id.as_str()) {
+            Some(head) => Some(*head),
+            None => self.known.session(session.id.as_str())?,
+        };
+        Ok(Some(match head {
+            Some(head) => SessionLink { n: head.n + 1, prev: Some(head.hash) },
+            None => SessionLink { n: 0, prev: None },
+        }))
+    }
+
+    /// Answers for a record whose id is taken: the original receipt if it is the same record.
+    fn repeated(
+        &self,
+        staged: &Staged<'_>,
+        index: usize,
+        prepared: &Prepared,
+        known: KnownRecord,
+    ) -> Result<Outcome, SubmitError> {
+        if let Some(place) = known.seq.checked_sub(self.tree.size()) {
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
+            return match staged.at(place) {
+                Some(Placed { sealed, content, .. })
+                    if same_record(known.seq, &sealed.bytes, content, prepared)? =>
+                {
+                    Ok(Outcome::Repeated(place))
+                }
+                _ => Err(rules::id_conflict(index).into()),
+            };
+        }
+
+        // The record may be in a batch that is still on its way to the disk.
+        self.progress.wait_for(known.seq)?;
+        let missing = || store::Error::Damaged { what: "an entry" };
+        let bytes = self.reader.entry(known.seq)?.ok_or_else(missing)?;
+        if !same_record(known.seq, &bytes, &self.reader.content(known.seq)?, prepared)? {
+            return Err(rules::id_conflict(index).into());
+        }
+        let batch = self.reader.batch(known.seq)?.ok_or_else(missing)?;
+        let entry = known::parse(known.seq, &bytes)?;
+        Ok(Outcome::Original(Box::new(Receipt {
+            id: entry.id.to_string(),
+            seq: known.seq,
+            entry_hash: known.hash,
+            leaf_hash: TreeHash::leaf(&bytes),
+            received_at: entry.received_at,
+            flags: entry.flags,
+            duplicate: true,
+            checkpoint: batch.checkpoint.into(),
+        })))
+    }
+
+    /// Takes a staged request into the batch. From here on it cannot be refused.
+    fn take(&mut self, batch: &mut Vec<Placed>, staged: Additions) -> Vec<Outcome> {
+        for (id, record) in staged.records {
+            self.known.add_record(id, record);
+        }
+        for (id, head) in staged.sessions {
+            self.known.add_session(id, head);
+        }
+        batch.extend(staged.placed);
+        staged.outcomes
+    }
+
+    /// Extends the tree, signs its new root, and turns outcomes into receipts.
+    fn finish(
+        &mut self,
+        batch: Vec<Placed>,
+        received_at: Timestamp,
+        answers: Vec<(Reply, Result<Vec<Outcome>, SubmitError>)>,
+    ) -> Result<Built, Error> {
+        let first_seq = self.tree.size();
+        let mut tiles = Vec::new();
+        for placed in &batch {
+            self.tree.append(placed.sealed.leaf, &mut tiles);
+            self.last = Some(placed.sealed.hash);
+            self.received_at = received_at;
+        }
+        let checkpoint = Checkpoint::new(self.origin.clone(), self.tree.size(), self.tree.root())
+            .map_err(Error::Checkpoint)?
+            .sign(&self.key);
+        let note: Arc<str> = checkpoint.note().to_string().into();
+
+        let receipt = |outcome| match outcome {
+            Outcome::Original(receipt) => Ok(*receipt),
+            Outcome::Sealed(place) | Outcome::Repeated(place) => {
+                let placed = batch.get(place).ok_or(SubmitError::Halted)?;
+                Ok(Receipt {
+                    id: id(&placed.event).to_owned(),
+                    seq: first_seq + u64::try_from(place).unwrap_or(u64::MAX),
+                    entry_hash: placed.sealed.hash,
+                    leaf_hash: placed.sealed.leaf,
+                    received_at,
+                    flags: placed.flags.clone(),
+                    duplicate: matches!(outcome, Outcome::Repeated(_)),
+                    checkpoint: Arc::clone(&note),
+                })
+            }
+        };
+        let answers = answers
+            .into_iter()
+            .map(|(reply, outcomes)| {
+                (reply, outcomes.and_then(|all| all.into_iter().map(receipt).collect()))
+            })
+            .collect();
+
+        let records = batch
+            .into_iter()
+            .map(|Placed { event, sealed, causes, content, .. }| {
+                let session = event.session().map(|session| session.id.as_str());
+                store::Record::new(sealed.bytes, Keys { id: id(&event), session, causes }, content)
+            })
+            .collect();
+        let batch = store::Batch { first_seq, records, tiles, checkpoint: note.to_string() };
+        Ok(Built { batch, published: Published { tree: self.tree.clone(), checkpoint }, answers })
+    }
+}
+
+/// The id of a prepared record.
+fn id(event: &Event) -> &str {
+    event.id().map_or("", |id| id.as_str())
+}
+
+/// Whether a record that is posted again is the one that was sealed: every posted member, and the
+/// content by its salted digests. Where content was erased, the sealed members alone decide.
+fn same_record(
+    seq: u64,
+    entry: &[u8],
+    content: &[StoredPart],
+    prepared: &Prepared,
+) -> Result<bool, Error> {
+    let entry = known::parse(seq, entry)?;
+    let posted = prepared.event.content().iter().map(|part| &part.bytes);
+    let digests = entry.content.iter().map(|commitment| commitment.digest);
+    let same_content =
+        posted.zip(digests).zip(content).all(|((posted, digest), stored)| match stored {
+            StoredPart::Kept { salt, .. } => ContentDigest::of(salt, posted) == digest,
+            StoredPart::Erased => true,
+        });
+    Ok(entry.same_record(&prepared.event) && content.len() == entry.content.len() && same_content)
+}

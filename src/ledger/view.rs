@@ -1,0 +1,238 @@
+//! What readers share: the last published checkpoint, and everything below it.
+
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::{Error, SubmitError, known};
+use crate::canon::TreeHash;
+use crate::proof::{self, Tree};
+use crate::seal::SignedCheckpoint;
+use crate::store::{self, BatchHeader, Reader, StoredPart};
+
+/// A committed state of the log: its tree, and the checkpoint over it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The tree over all entries.
+    pub tree: Tree,
+    /// The checkpoint of the tree.
+    pub checkpoint: SignedCheckpoint,
+}
+
+/// Where the writer is, for those who wait for it.
+#[derive(Debug)]
+pub(super) struct Progress {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    published: Arc<Published>,
+    phase: Phase,
+}
+
+/// Whether the ledger takes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Halted,
+    Closed,
+}
+
+impl Progress {
+    pub(super) fn new(published: Published) -> Arc<Self> {
+        let state = State { published: Arc::new(published), phase: Phase::Open };
+        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new() })
+    }
+
+    /// The last state that was committed.
+    pub(super) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.lock().published)
+    }
+
+    /// Shows a committed state to readers.
+    pub(super) fn publish(&self, published: Published) {
+        self.lock().published = Arc::new(published);
+        self.moved.notify_all();
+    }
+
+    /// Waits until the entry at `seq` is committed.
+    pub(super) fn wait_for(&self, seq: u64) -> Result<(), SubmitError> {
+        let mut state = self.lock();
+        loop {
+            if state.published.tree.size() > seq {
+                return Ok(());
+            }
+            if state.phase != Phase::Open {
+                return Err(SubmitError::Halted);
+            }
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether a commit failed, so that nothing is written any more.
+    pub(super) fn is_halted(&self) -> bool {
+        self.lock().phase == Phase::Halted
+    }
+
+    /// Halts the ledger when the guard goes out of scope, unless it was closed in good order.
+    pub(super) fn halt_on_drop(self: &Arc<Self>) -> HaltOnDrop {
+        HaltOnDrop { progress: Arc::clone(self), phase: Phase::Halted }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Progress::halt_on_drop`].
+pub(super) struct HaltOnDrop {
+    progress: Arc<Progress>,
+    phase: Phase,
+}
+
+impl HaltOnDrop {
+    /// Ends in good order: everything that was taken is committed.
+    pub(super) fn close(mut self) {
+        self.phase = Phase::Closed;
+    }
+}
+
+impl Drop for HaltOnDrop {
+    fn drop(&mut self) {
+        self.progress.lock().phase = self.phase;
+        self.progress.moved.notify_all();
+    }
+}
+
+/// An entry's place and its bytes.
+pub type SeqEntry = (u64, Arc<[u8]>);
+
+/// One record with all that the ledger has of it.
+#[derive(Clone, Debug)]
+pub struct RecordView {
+    /// Its place.
+    pub seq: u64,
+    /// The bytes of its entry, as they were hashed.
+    pub entry: Arc<[u8]>,
+    /// Its content, in the order in which the entry names it.
+    pub content: Vec<StoredPart>,
+    /// The batch that it was committed with.
+    pub batch: BatchHeader,
+}
+
+/// The log as of one checkpoint. It does not change while it is held.
+#[derive(Clone, Debug)]
+pub struct View {
+    reader: Reader,
+    published: Arc<Published>,
+}
+
+impl View {
+    pub(super) const fn new(reader: Reader, published: Arc<Published>) -> Self {
+        Self { reader, published }
+    }
+
+    /// The number of entries.
+    pub fn size(&self) -> u64 {
+        self.published.tree.size()
+    }
+
+    /// The checkpoint that covers them.
+    pub fn checkpoint(&self) -> &SignedCheckpoint {
+        &self.published.checkpoint
+    }
+
+    /// The bytes of the entry at `seq`.
+    pub fn entry(&self, seq: u64) -> Result<Option<Arc<[u8]>>, Error> {
+        if seq >= self.size() {
+            return Ok(None);
+        }
+        Ok(self.reader.entry(seq)?)
+    }
+
+    /// The entries in `seqs`, with their bytes, as far as they exist.
+    pub fn entries(&self, seqs: Range<u64>) -> Result<Vec<SeqEntry>, Error> {
+        let seqs = seqs.start..seqs.end.min(self.size());
+        Ok(self.reader.entries(seqs).collect::<Result<_, _>>()?)
+    }
+
+    /// The content of the records in `seqs` that have any.
+    pub fn contents(&self, seqs: Range<u64>) -> Result<Vec<(u64, Vec<StoredPart>)>, Error> {
+        Ok(self.reader.contents(seqs.start..seqs.end.min(self.size()))?)
+    }
+
+    /// The place of the record with this id.
+    pub fn seq_of(&self, id: &str) -> Result<Option<u64>, Error> {
+        for seq in self.reader.with_id(id, self.size())? {
+            let Some(bytes) = self.reader.entry(seq)? else { continue };
+            if known::parse(seq, &bytes)?.id.as_str() == id {
+                return Ok(Some(seq));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record at `seq`.
+    pub fn record(&self, seq: u64) -> Result<Option<RecordView>, Error> {
+        let Some(entry) = self.entry(seq)? else { return Ok(None) };
+        let Some(batch) = self.reader.batch(seq)? else { return Ok(None) };
+        Ok(Some(RecordView { seq, entry, content: self.reader.content(seq)?, batch }))
+    }
+
+    /// The places of a session's records from `from` on, in order, at most `limit`.
+    pub fn session(&self, id: &str, from: u64, limit: usize) -> Result<Vec<u64>, Error> {
+        let mut seqs = Vec::new();
+        for seq in self.reader.with_session(id, from..self.size())? {
+            if seqs.len() == limit {
+                break;
+            }
+            let Some(bytes) = self.reader.entry(seq)? else { continue };
+            let entry = known::parse(seq, &bytes)?;
+            if entry.session.is_some_and(|session| session.id.as_str() == id) {
+                seqs.push(seq);
+            }
+        }
+        Ok(seqs)
+    }
+
+    /// The batches whose first entry is in `seqs`.
+    pub fn batches(
+        &self,
+        seqs: Range<u64>,
+    ) -> impl Iterator<Item = Result<BatchHeader, Error>> + '_ {
+        let seqs = seqs.start..seqs.end.min(self.size());
+        self.reader.batches(seqs).map(|batch| Ok(batch?))
+    }
+
+    /// The inclusion proof of the entry at `seq` in the tree of `size` entries.
+    pub fn inclusion(&self, seq: u64, size: u64) -> Result<Vec<TreeHash>, Error> {
+        self.within(size)?;
+        let tiles = self.reader.tiles(&self.published.tree);
+        Ok(proof::inclusion(&tiles, seq, size).map_err(store::Error::from)?)
+    }
+
+    /// The consistency proof from the tree of `from` entries to that of `to`.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<TreeHash>, Error> {
+        self.within(to)?;
+        let tiles = self.reader.tiles(&self.published.tree);
+        Ok(proof::consistency(&tiles, from, to).map_err(store::Error::from)?)
+    }
+
+    /// The hashes of the tile at this place, as far as the log has them. `None` if it has none.
+    pub fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, Error> {
+        if proof::tile_width(self.size(), level, index).is_none() {
+            return Ok(None);
+        }
+        let tiles = self.reader.tiles(&self.published.tree);
+        let tile = proof::TileReader::tile(&tiles, level, index)?;
+        Ok(Some(tile.to_bytes()))
+    }
+
+    fn within(&self, size: u64) -> Result<(), Error> {
+        if size > self.size() {
+            return Err(Error::TooFar { size: self.size() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Data of what the server writes.
+
+use crate::record::flag::{Flag, Severity};
+use crate::record::text::{ExternalId, Line, Name};
+use crate::record::time::Timestamp;
+
+names! {
+    /// What is missing from the log.
+    Gap {
+        ProducerSeqMissing = "producer_seq_missing",
+        RequestedNotCompleted = "requested_not_completed",
+        SessionUnterminated = "session_unterminated",
+        Late = "late",
+        TraceIncomplete = "trace_incomplete",
+    }
+}
+
+names! {
+    /// Whether a hold begins or ends.
+    HoldState {
+        Placed = "placed",
+        Released = "released",
+    }
+}
+
+object! {
+    /// Data of `genesis`: what the ledger is.
+    Genesis {
+        /// The key that signs the first checkpoints, as a verifier key (C2SP signed-note).
+        key: Line,
+        /// The ledger's origin, which never changes.
+        origin: ExternalId,
+        /// The program that made the ledger.
+        software: Name,
+    }
+}
+
+object! {
+    /// Data of `capture_gap`.
+    CaptureGap {
+        /// How many are missing, as far as that is known.
+        count: Option<u64>,
+        /// The first missing number of the producer's count.
+        first: Option<u64>,
+        /// What is missing.
+        gap: Gap,
+        /// The last missing number of the producer's count.
+        last: Option<u64>,
+        /// The producer.
+        producer: Option<ExternalId>,
+    }
+}
+
+object! {
+    /// Data of `ingest_refusal`. The refused record is content.
+    IngestRefusal {
+        /// The agent that it claimed.
+        claimed_agent: Option<ExternalId>,
+        /// The id that it claimed.
+        claimed_id: Option<ExternalId>,
+        /// The kind that it claimed.
+        claimed_kind: Option<Name>,
+        /// The session that it claimed.
+        claimed_session: Option<ExternalId>,
+        /// The user that it claimed.
+        claimed_user: Option<ExternalId>,
+        /// Why it was refused.
+        code: Name,
+        /// The access token with which it came.
+        token_id: Option<ExternalId>,
+    }
+}
+
+object! {
+    /// Data of `flag`. What it is on is a cause `about`.
+    FlagRaised {
+        /// The flag.
+        code: Flag,
+        /// The rule that raised it.
+        detection_id: Option<ExternalId>,
+        /// How bad it is.
+        severity: Severity,
+    }
+}
+
+object! {
+    /// Data of `log_access`. The query is content.
+    LogAccess {
+        /// The access token that was used.
+        actor: ExternalId,
+        /// What was called.
+        operation: Name,
+        /// How many records were shown.
+        records: Option<u64>,
+    }
+}
+
+object! {
+    /// Data of `log_export`.
+    LogExport {
+        /// The access token that was used.
+        actor: ExternalId,
+        /// The number after the last record's.
+        end: u64,
+        /// The format.
+        format: Name,
+        /// The first record's number.
+        start: u64,
+    }
+}
+
+object! {
+    /// Data of `erasure`. The records are causes `about`.
+    Erasure {
+        /// Who asked for it.
+        actor: ExternalId,
+        /// How many content parts went.
+        parts: u64,
+        /// Why.
+        reason: Line,
+        /// The number of records that it touched.
+        records: u64,
+    }
+}
+
+object! {
+    /// Data of `retention_purge`.
+    RetentionPurge {
+        /// Content received before this moment went.
+        before: Timestamp,
+        /// How many content parts went.
+        parts: u64,
+        /// The rule.
+        policy: Name,
+        /// The number of records that it touched.
+        records: u64,
+    }
+}
+
+object! {
+    /// Data of `legal_hold`.
+    LegalHold {
+        /// Who asked for it.
+        actor: ExternalId,
+        /// The hold.
+        hold_id: ExternalId,
+        /// Why.
+        reason: Line,
+        /// Whether it begins or ends.
+        state: HoldState,
+    }
+}
+
+object! {
+    /// Data of `key_rotation`.
+    KeyRotation {
+        /// Who asked for it.
+        actor: ExternalId,
+        /// The verifier key from now on (C2SP signed-note).
+        new_key: Line,
+        /// The verifier key until now.
+        old_key: Line,
+    }
+}
+
+object! {
+    /// Data of `config_change`. The values are content.
+    ConfigChange {
+        /// Who asked for it.
+        actor: ExternalId,
+        /// What was changed.
+        setting: Name,
+    }
+}

@@ -1,0 +1,65 @@
+//! Where a record comes from: who saw it, and how it is joined to traces.
+
+use super::text::{ExternalId, Hex, Name};
+
+names! {
+    /// Who saw what the record tells. Later ones stand further away from the agent.
+    ObservedBy {
+        AgentProcess = "agent_process",
+        ToolExecutor = "tool_executor",
+        McpGateway = "mcp_gateway",
+        LlmGateway = "llm_gateway",
+        EgressProxy = "egress_proxy",
+        Idp = "idp",
+        Imported = "imported",
+    }
+}
+
+impl ObservedBy {
+    /// Whether the observer stands outside the agent, and so can see a call without knowing its
+    /// cause (SPEC 2.5).
+    pub const fn is_independent(self) -> bool {
+        match self {
+            Self::McpGateway | Self::LlmGateway | Self::EgressProxy | Self::Idp => true,
+            Self::AgentProcess | Self::ToolExecutor | Self::Imported => false,
+        }
+    }
+}
+
+names! {
+    /// How the causes are known.
+    LinkConfidence {
+        /// The producer stated them.
+        Stated = "stated",
+        /// They were worked out from something else.
+        Inferred = "inferred",
+    }
+}
+
+object! {
+    /// Who saw the record's facts and sent them.
+    Source {
+        /// The format that the record was translated from.
+        format: Option<Name>,
+        /// How the causes are known.
+        link_confidence: Option<LinkConfidence>,
+        /// Who saw it.
+        observed_by: ObservedBy,
+        /// Which program sent it.
+        producer: ExternalId,
+        /// The producer's own count, without holes.
+        producer_seq: Option<u64>,
+    }
+}
+
+object! {
+    /// The OpenTelemetry span that the record belongs to.
+    Trace {
+        /// The span around it.
+        parent_span_id: Option<Hex<16>>,
+        /// The span.
+        span_id: Hex<16>,
+        /// The trace.
+        trace_id: Hex<32>,
+    }
+}

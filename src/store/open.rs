@@ -1,0 +1,304 @@
+//! Making a store, and opening one: what was acknowledged is there and unchanged, or opening fails.
+
+use std::fs;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::{Disk, sync_parent};
+use super::index::Index;
+use super::journal::Keys;
+use super::layout::{LAYOUT_VERSION, META, SEGMENT_BYTES};
+use super::{Appender, Error, Faults, NoFaults, Reader};
+use crate::canon::{self, EntryHash, TreeHash};
+use crate::proof::{self, Tree};
+use crate::record::{Entry, LedgerName, Timestamp};
+use crate::seal::{KeyName, Origin, SignedCheckpoint, UnverifiedCheckpoint, VerifierKey};
+
+/// Memory for pages of the database.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How often, and how long apart, a locked database is tried again: sled's own threads hold on to the
+/// lock for a moment after the last handle was dropped.
+const LOCK_TRIES: u32 = 40;
+const LOCK_WAIT: Duration = Duration::from_millis(25);
+
+/// What a ledger is, fixed when it is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meta {
+    /// The version of the layout.
+    layout: u8,
+    /// The ledger's name within its server.
+    pub ledger: LedgerName,
+    /// The origin of its checkpoints.
+    #[serde(with = "origin_text")]
+    pub origin: Origin,
+}
+
+/// An origin as the string it is.
+mod origin_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::seal::Origin;
+
+    pub(super) fn serialize<S: Serializer>(origin: &Origin, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(origin.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Origin, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Where the files of a store are, and how to open them.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder of the database.
+    pub path: PathBuf,
+    /// The head file. Outside the data directory, a restored backup cannot take it back.
+    pub head: PathBuf,
+    /// Accept a store whose head file is gone.
+    pub accept_missing_head: bool,
+    /// Which steps of a commit fail, in a test.
+    pub faults: Arc<dyn Faults>,
+}
+
+impl Options {
+    /// Options for a store at `path` with its head file at `head`.
+    pub fn new(path: PathBuf, head: PathBuf) -> Self {
+        Self { path, head, accept_missing_head: false, faults: Arc::new(NoFaults) }
+    }
+}
+
+/// A store that was opened: everything below its checkpoint was found as it was sealed.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the ledger is.
+    pub meta: Meta,
+    /// Writes.
+    pub appender: Appender,
+    /// Reads.
+    pub reader: Reader,
+    /// The end of the log. `None` if nothing was ever committed.
+    pub head: Option<Head>,
+}
+
+/// The end of a log.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The tree over all entries.
+    pub tree: Tree,
+    /// The hash of the last entry.
+    pub last: EntryHash,
+    /// When the last entry was received.
+    pub received_at: Timestamp,
+    /// The checkpoint that covers all entries.
+    pub checkpoint: SignedCheckpoint,
+}
+
+/// Makes an empty store for a ledger, and leaves it closed.
+pub fn create(options: &Options, ledger: &LedgerName, origin: Origin) -> Result<(), Error> {
+    let path = &options.path;
+    if path.join("db").exists() {
+        return Err(Error::Exists { path: path.clone() });
+    }
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        |source| Error::Io { path, source }
+    };
+    fs::create_dir_all(path).map_err(io(path))?;
+    if let Some(folder) = options.head.parent() {
+        fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    let meta = Meta { layout: LAYOUT_VERSION, ledger: ledger.clone(), origin };
+    let tree = config(path).open()?;
+    let mut writes = sled::Batch::default();
+    writes.insert(META, canon::sorted_to_bytes(&meta).map_err(|_| Error::damaged("the meta"))?);
+    Disk::new(tree, path, options.head.clone(), Arc::clone(&options.faults))?.commit(writes)?;
+    sync_parent(path).map_err(io(path))
+}
+
+/// Whether there is a store at this path.
+pub fn exists(path: &Path) -> bool {
+    path.join("db").exists()
+}
+
+/// Opens a store, and checks its end against its last checkpoint and against the head file.
+///
+/// What is checked: every entry since the last complete run of the index (fewer than 65,537), the
+/// tree over all entries, the signature, and that the log continues the history in the head file.
+/// A full check of every byte is the auditor's (`whence verify`).
+///
+/// `key` gives the ledger's verifier key under the name that the store's origin asks for.
+pub fn open(options: &Options, key: impl FnOnce(KeyName) -> VerifierKey) -> Result<Opened, Error> {
+    let path = &options.path;
+    let (tree, meta) = open_database(path)?;
+    let key = key(meta.origin.key_name().clone());
+    let index = Arc::new(Index::open(tree.clone())?);
+    let reader = Reader::new(tree.clone(), Arc::clone(&index));
+    let head = recover(&meta, &reader, &index, &key)?;
+    compare_with_head_file(options, &meta, &reader, head.as_ref(), &key)?;
+
+    let faults = Arc::clone(&options.faults);
+    let disk = Disk::new(tree, path, options.head.clone(), faults)?;
+    let mut appender = Appender::new(disk, index);
+    appender.settle()?;
+    Ok(Opened { meta, appender, reader, head })
+}
+
+/// Opens a store only to look at it: nothing is checked and nothing is refused, because what an
+/// auditor is looking for is exactly what [`open`] would refuse.
+pub fn inspect(path: &Path) -> Result<(Meta, Reader), Error> {
+    let (tree, meta) = open_database(path)?;
+    let index = Arc::new(Index::open(tree.clone())?);
+    Ok((meta, Reader::new(tree, index)))
+}
+
+fn open_database(path: &Path) -> Result<(sled::Db, Meta), Error> {
+    if !exists(path) {
+        return Err(Error::Missing { path: path.to_owned() });
+    }
+    let mut tries = 0;
+    let tree = loop {
+        // On some kinds of damage sled panics in place of returning an error.
+        let opened = panic::catch_unwind(|| config(path).open());
+        match opened.map_err(|_| Error::damaged("the database"))? {
+            Ok(tree) => break tree,
+            Err(error) if !is_lock(&error) => return Err(Error::Database(error)),
+            Err(_) if tries == LOCK_TRIES => return Err(Error::Locked { path: path.to_owned() }),
+            Err(_) => {
+                tries += 1;
+                thread::sleep(LOCK_WAIT);
+            }
+        }
+    };
+    let meta = read_meta(&tree)?;
+    Ok((tree, meta))
+}
+
+fn is_lock(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(source) if source.to_string().contains("lock"))
+}
+
+fn config(path: &Path) -> sled::Config {
+    sled::Config::new()
+        .path(path)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+}
+
+fn read_meta(tree: &sled::Db) -> Result<Meta, Error> {
+    let bytes = tree.get(META)?.ok_or(Error::damaged("the meta"))?;
+    let meta: Meta = serde_json::from_slice(&bytes).map_err(|_| Error::damaged("the meta"))?;
+    if meta.layout != LAYOUT_VERSION {
+        return Err(Error::Version { found: meta.layout, known: LAYOUT_VERSION });
+    }
+    Ok(meta)
+}
+
+/// Folds what the index does not cover yet, by the code that running uses, and compares the result
+/// with the checkpoint that was committed with the last batch.
+fn recover(
+    meta: &Meta,
+    reader: &Reader,
+    index: &Index,
+    key: &VerifierKey,
+) -> Result<Option<Head>, Error> {
+    let covered = index.covered();
+    let Some(batch) = reader.last_batch()? else {
+        return if covered == 0 { Ok(None) } else { Err(Error::damaged("the journal")) };
+    };
+    let size = batch.seqs().end;
+    let checkpoint = read_checkpoint(meta, &batch.checkpoint, key, "last checkpoint of the store")?;
+    let changed = |why| Error::Changed { since: covered, size, why };
+    let signed = checkpoint.checkpoint();
+    if signed.size() != size || covered > size {
+        return Err(changed("the number of entries differs"));
+    }
+
+    let mut tree = Tree::from_full_tiles(covered, reader)?;
+    let before = covered.checked_sub(1);
+    let before = before.map(|seq| reader.entry(seq)).transpose()?.flatten();
+    let mut last = before.map(|bytes| (EntryHash::of(&bytes), bytes));
+    for entry in reader.entries(covered..size) {
+        let (seq, bytes) = entry?;
+        let entry = Entry::parse(&bytes).map_err(|_| changed("an entry cannot be read"))?;
+        if entry.seq != seq || seq != tree.size() {
+            return Err(changed("an entry is missing or out of place"));
+        }
+        if entry.prev != last.as_ref().map(|(hash, _)| *hash) {
+            return Err(changed("the chain is broken"));
+        }
+        let mut tiles = Vec::new();
+        tree.append(TreeHash::leaf(&bytes), &mut tiles);
+        index.fold(&[Keys::of(&entry).into_rows()], tiles);
+        last = Some((EntryHash::of(&bytes), Arc::clone(&bytes)));
+    }
+    if tree.size() != size || tree.root() != signed.root() {
+        return Err(changed("the tree has another root"));
+    }
+    let Some((last, bytes)) = last else { return Err(changed("the last entry is missing")) };
+    let entry = Entry::parse(&bytes).map_err(|_| changed("an entry cannot be read"))?;
+    let received_at = entry.received_at;
+    Ok(Some(Head { tree, last, received_at, checkpoint }))
+}
+
+/// Compares the log with the last checkpoint that was ever acknowledged.
+fn compare_with_head_file(
+    options: &Options,
+    meta: &Meta,
+    reader: &Reader,
+    head: Option<&Head>,
+    key: &VerifierKey,
+) -> Result<(), Error> {
+    let path = &options.head;
+    let note = match fs::read_to_string(path) {
+        Ok(note) => note,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Nothing was acknowledged before the first head file; the first batch is genesis alone.
+            let fresh = head.is_none_or(|head| head.tree.size() <= 1);
+            return if fresh || options.accept_missing_head {
+                Ok(())
+            } else {
+                Err(Error::HeadMissing { path: path.clone() })
+            };
+        }
+        Err(source) => return Err(Error::Io { path: path.clone(), source }),
+    };
+    let recorded = read_checkpoint(meta, &note, key, "checkpoint in the head file")?;
+    let recorded = recorded.checkpoint();
+    let size = head.map_or(0, |head| head.tree.size());
+    let Some(end) = head.filter(|head| recorded.size() <= head.tree.size()) else {
+        return Err(Error::Lost {
+            head: path.clone(),
+            recorded: recorded.size(),
+            found: size,
+            last: head.map(|head| head.received_at),
+        });
+    };
+    let root = proof::root_at(&reader.tiles(&end.tree), recorded.size())?;
+    if root == recorded.root() {
+        Ok(())
+    } else {
+        Err(Error::Forked { head: path.clone(), size: recorded.size() })
+    }
+}
+
+fn read_checkpoint(
+    meta: &Meta,
+    note: &str,
+    key: &VerifierKey,
+    what: &'static str,
+) -> Result<SignedCheckpoint, Error> {
+    let wrong = || Error::WrongKey { what, key: key.to_string() };
+    let note = UnverifiedCheckpoint::parse(note.as_bytes()).map_err(|_| Error::damaged(what))?;
+    let checkpoint = note.verify(std::slice::from_ref(key)).map_err(|_| wrong())?;
+    if *checkpoint.checkpoint().origin() == meta.origin { Ok(checkpoint) } else { Err(wrong()) }
+}

@@ -1,0 +1,258 @@
+//! Every step of a commit fails, before it was taken and after. Whatever happens, what was
+//! acknowledged is there when the ledger is opened again, and no size has two checkpoints.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use whence::canon::TreeHash;
+use whence::ledger::{Ledger, Receipt, SubmitError};
+use whence::seal::UnverifiedCheckpoint;
+use whence::store::{Faults, Step};
+
+use crate::log::{chain, ledgers_in, main_ledger, submit};
+
+/// How a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It is not taken.
+    NotPersisted,
+    /// It is taken, and reported as failed all the same.
+    ButPersisted,
+    /// The thread panics instead.
+    Panic,
+}
+
+/// Fails one step, from some moment on.
+#[derive(Debug, Default)]
+struct Trap {
+    armed: Mutex<Option<(Step, Failure)>>,
+}
+
+impl Trap {
+    fn arm(&self, step: Step, failure: Failure) {
+        *self.armed.lock().unwrap() = Some((step, failure));
+    }
+
+    fn failure(&self, step: Step) -> Option<Failure> {
+        let armed = *self.armed.lock().unwrap();
+        armed.filter(|(trapped, _)| *trapped == step).map(|(_, failure)| failure)
+    }
+}
+
+impl Faults for Trap {
+    fn before(&self, step: Step) -> io::Result<()> {
+        match self.failure(step) {
+            Some(Failure::NotPersisted) => Err(io::Error::from_raw_os_error(5)),
+            Some(Failure::Panic) => panic!("the test asked for it"),
+            Some(Failure::ButPersisted) | None => Ok(()),
+        }
+    }
+
+    fn after(&self, step: Step) -> io::Result<()> {
+        match self.failure(step) {
+            Some(Failure::ButPersisted) => Err(io::Error::from_raw_os_error(5)),
+            Some(Failure::NotPersisted | Failure::Panic) | None => Ok(()),
+        }
+    }
+}
+
+/// Every root that was ever shown to anybody, by size.
+#[derive(Default)]
+struct Seen(BTreeMap<u64, TreeHash>);
+
+impl Seen {
+    fn checkpoint(&mut self, note: &str, ledger: &Ledger) {
+        let note = UnverifiedCheckpoint::parse(note.as_bytes()).unwrap();
+        let signed = note.verify(std::slice::from_ref(ledger.key())).unwrap();
+        let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+        assert_eq!(*self.0.entry(size).or_insert(root), root, "two checkpoints of size {size}");
+    }
+
+    fn all(&mut self, receipts: &[Receipt], ledger: &Ledger) {
+        for receipt in receipts {
+            self.checkpoint(&receipt.checkpoint, ledger);
+        }
+        self.checkpoint(&ledger.view().checkpoint().note().to_string(), ledger);
+    }
+
+    /// The ledger continues every history that was shown.
+    fn check(&self, ledger: &Ledger) {
+        let view = ledger.view();
+        let end = view.checkpoint().checkpoint().root();
+        for (size, root) in &self.0 {
+            let path = view.consistency(*size, view.size()).unwrap();
+            whence::proof::verify_consistency(*size, root, view.size(), &end, &path).unwrap();
+        }
+    }
+}
+
+/// Whether a batch that failed at this step is in the log after the process went on to close its
+/// files in good order: sled then writes what it was given.
+fn persists(step: Step, failure: Failure) -> bool {
+    step > Step::Apply || failure == Failure::ButPersisted
+}
+
+fn acknowledged(ledger: &Ledger, receipts: &[Receipt]) {
+    let view = ledger.view();
+    for receipt in receipts {
+        assert_eq!(view.seq_of(&receipt.id).unwrap(), Some(receipt.seq), "{} is lost", receipt.id);
+        let bytes = view.entry(receipt.seq).unwrap().unwrap();
+        assert_eq!(TreeHash::leaf(&bytes), receipt.leaf_hash);
+    }
+}
+
+/// One row of the table: chain 0 is acknowledged, chain 1 meets the fault.
+fn fail_once(folder: &Path, step: Step, failure: Failure) {
+    let trap = Arc::new(Trap::default());
+    let ledgers = ledgers_in(folder, Some(trap.clone()));
+    let ledger = ledgers.create(&main_ledger()).unwrap();
+    let mut seen = Seen::default();
+    let receipts = submit(&ledger, &chain(0)).unwrap();
+    seen.all(&receipts, &ledger);
+
+    trap.arm(step, failure);
+    for _ in 0..3 {
+        // The first meets the fault; the others meet a ledger that has stopped.
+        let refused = submit(&ledger, &chain(1)).unwrap_err();
+        assert!(matches!(refused, SubmitError::Halted), "{step:?} {failure:?}: {refused}");
+    }
+    assert!(ledger.is_halted());
+    assert_eq!(ledger.view().size(), 5, "nothing is published that was not acknowledged");
+    acknowledged(&ledger, &receipts);
+    drop(ledger);
+    ledgers.close();
+
+    // The second fault: the ledger is opened again, and the same step fails again.
+    let ledgers = ledgers_in(folder, Some(trap));
+    let ledger = ledgers.get(&main_ledger()).unwrap();
+    let size = ledger.view().size();
+    assert_eq!(size, if persists(step, failure) { 9 } else { 5 }, "{step:?} {failure:?}");
+    acknowledged(&ledger, &receipts);
+    seen.all(&[], &ledger);
+    assert!(matches!(submit(&ledger, &chain(2)), Err(SubmitError::Halted)));
+    drop(ledger);
+    ledgers.close();
+
+    let ledgers = ledgers_in(folder, None);
+    let ledger = ledgers.get(&main_ledger()).unwrap();
+    acknowledged(&ledger, &receipts);
+    // Whoever got no answer sends the same again, and gets a receipt.
+    for number in [1, 2, 3] {
+        let receipts = submit(&ledger, &chain(number)).unwrap();
+        seen.all(&receipts, &ledger);
+        acknowledged(&ledger, &receipts);
+    }
+    assert_eq!(ledger.view().size(), 17);
+    seen.check(&ledger);
+    drop(ledger);
+    ledgers.close();
+}
+
+#[test]
+fn no_failing_step_of_a_commit_loses_what_was_acknowledged() {
+    for step in Step::ALL.into_iter().filter(|step| *step != Step::Index) {
+        for failure in [Failure::NotPersisted, Failure::ButPersisted, Failure::Panic] {
+            let folder = tempfile::tempdir().unwrap();
+            fail_once(folder.path(), step, failure);
+        }
+    }
+}
+
+#[test]
+fn a_failing_index_halts_the_ledger_and_is_made_up_for_when_it_is_opened() {
+    for failure in [Failure::NotPersisted, Failure::ButPersisted] {
+        let folder = tempfile::tempdir().unwrap();
+        let trap = Arc::new(Trap::default());
+        let ledgers = ledgers_in(folder.path(), Some(trap.clone()));
+        let ledger = ledgers.create(&main_ledger()).unwrap();
+        trap.arm(Step::Index, failure);
+        let mut receipts = Vec::new();
+        let mut number = 0;
+        let halted = loop {
+            let records: Vec<_> = (number..number + 250).flat_map(chain).collect();
+            number += 250;
+            match submit(&ledger, &records) {
+                Ok(more) => receipts.extend(more),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(halted, SubmitError::Halted));
+        assert!(receipts.len() >= 65_535, "a run of the index is written only when it is full");
+        drop(ledger);
+        ledgers.close();
+
+        let ledgers = ledgers_in(folder.path(), None);
+        let ledger = ledgers.get(&main_ledger()).unwrap();
+        acknowledged(&ledger, &receipts[..50]);
+        acknowledged(&ledger, &receipts[receipts.len() - 50..]);
+        assert!(submit(&ledger, &chain(1_000_000)).is_ok());
+        drop(ledger);
+        ledgers.close();
+    }
+}
+
+#[test]
+fn a_store_that_comes_back_shorter_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, data) = (folder.path().join("kept"), folder.path().join("data"));
+    let ledgers = ledgers_in(&data, None);
+    let ledger = ledgers.create(&main_ledger()).unwrap();
+    submit(&ledger, &chain(0)).unwrap();
+    drop(ledger);
+    ledgers.close();
+    copy(&data.join("ledgers/main/db"), &kept);
+
+    let ledgers = ledgers_in(&data, None);
+    let ledger = ledgers.get(&main_ledger()).unwrap();
+    submit(&ledger, &chain(1)).unwrap();
+    drop(ledger);
+    ledgers.close();
+
+    // A backup is put back, but the head file remembers.
+    std::fs::remove_dir_all(data.join("ledgers/main/db")).unwrap();
+    copy(&kept, &data.join("ledgers/main/db"));
+    let error = ledgers_in(&data, None).get(&main_ledger()).unwrap_err().to_string();
+    assert!(error.contains("lost acknowledged records"), "{error}");
+    assert!(error.contains("9 entries") && error.contains("holds 5"), "{error}");
+
+    // Without its head file nobody can tell, so that is refused too, until somebody says so.
+    std::fs::remove_file(data.join("ledgers/main/head")).unwrap();
+    let error = ledgers_in(&data, None).get(&main_ledger()).unwrap_err().to_string();
+    assert!(error.contains("--accept-missing-head"), "{error}");
+}
+
+#[test]
+fn two_histories_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let ledgers = ledgers_in(&first, None);
+    let ledger = ledgers.create(&main_ledger()).unwrap();
+    submit(&ledger, &chain(0)).unwrap();
+    drop(ledger);
+    ledgers.close();
+    copy(&first, &second);
+    for (data, number) in [(&first, 1), (&second, 2)] {
+        let ledgers = ledgers_in(data, None);
+        let ledger = ledgers.get(&main_ledger()).unwrap();
+        submit(&ledger, &chain(number)).unwrap();
+        drop(ledger);
+        ledgers.close();
+    }
+    std::fs::copy(second.join("ledgers/main/head"), first.join("ledgers/main/head")).unwrap();
+    let error = ledgers_in(&first, None).get(&main_ledger()).unwrap_err().to_string();
+    assert!(error.contains("two different histories at 9 entries"), "{error}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            copy(&file.path(), &to);
+        } else {
+            std::fs::copy(file.path(), to).unwrap();
+        }
+    }
+}
