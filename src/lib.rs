@@ -31,6 +31,7 @@
 
 pub mod access;
 pub mod canon;
+pub mod http;
 pub mod ledger;
 pub mod proof;
 pub mod record;

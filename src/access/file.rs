@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub enum FileError {
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
-    grants: Mutex<BTreeMap<SecretDigest, Grant>>,
+    grants: Mutex<BTreeMap<SecretDigest, Arc<Grant>>>,
 }
 
 /// The file as a whole.
@@ -59,18 +59,18 @@ impl TokenFile {
                 return Err(FileError::Io { path: path.display().to_string(), source });
             }
         };
-        let grants = grants.into_iter().map(|grant| (grant.digest, grant)).collect();
+        let grants = grants.into_iter().map(|grant| (grant.digest, Arc::new(grant))).collect();
         Ok(Self { path: path.to_owned(), grants: Mutex::new(grants) })
     }
 
     /// The grant of a live token.
-    pub fn authenticate(&self, token: &str, now_unix: u64) -> Option<Grant> {
+    pub fn authenticate(&self, token: &str, now_unix: u64) -> Option<Arc<Grant>> {
         let digest = SecretDigest::of(token.as_bytes());
         self.lock().get(&digest).filter(|grant| grant.is_live(now_unix)).cloned()
     }
 
     /// Every grant, oldest first.
-    pub fn list(&self) -> Vec<Grant> {
+    pub fn list(&self) -> Vec<Arc<Grant>> {
         let mut grants: Vec<_> = self.lock().values().cloned().collect();
         grants.sort_by(|a, b| (a.created_at_unix, &a.id).cmp(&(b.created_at_unix, &b.id)));
         grants
@@ -79,7 +79,7 @@ impl TokenFile {
     /// Adds the grant of a new token. It is in the file on return.
     pub fn add(&self, token: &Token, grant: Grant) -> Result<(), FileError> {
         self.change(|grants| {
-            grants.insert(token.digest(), grant);
+            grants.insert(token.digest(), Arc::new(grant));
         })
     }
 
@@ -97,12 +97,12 @@ impl TokenFile {
     /// Changes the grants in the file first, and in memory only if that succeeded.
     fn change(
         &self,
-        edit: impl FnOnce(&mut BTreeMap<SecretDigest, Grant>),
+        edit: impl FnOnce(&mut BTreeMap<SecretDigest, Arc<Grant>>),
     ) -> Result<(), FileError> {
         let mut grants = self.lock();
         let mut changed = grants.clone();
         edit(&mut changed);
-        let tokens = changed.values().cloned().collect();
+        let tokens = changed.values().map(|grant| Grant::clone(grant)).collect();
         let path = || self.path.display().to_string();
         let bytes = canon::sorted_to_bytes(&Content { tokens })
             .map_err(|_| FileError::Damaged { path: path() })?;
@@ -111,7 +111,7 @@ impl TokenFile {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SecretDigest, Grant>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SecretDigest, Arc<Grant>>> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,7 +153,7 @@ mod tests {
         assert!(!fs::read_to_string(&path).unwrap().contains(&token.reveal()[7..]));
 
         let tokens = TokenFile::open(&path).unwrap();
-        assert_eq!(tokens.authenticate(token.reveal(), 99), Some(grant));
+        assert_eq!(tokens.authenticate(token.reveal(), 99).as_deref(), Some(&grant));
         assert_eq!(tokens.authenticate(token.reveal(), 100), None);
         assert_eq!(tokens.authenticate("whence_other", 0), None);
         assert!(tokens.revoke("tok_1").unwrap());

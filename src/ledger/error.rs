@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::proof::BundleError;
 use crate::record::{self, FieldError};
 use crate::{seal, store};
 
@@ -60,6 +61,14 @@ pub enum Error {
     /// A thread of the ledger could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] std::io::Error),
+    /// An entry does not fit into a bundle.
+    #[error("the entry at seq {seq} does not fit into a bundle")]
+    Bundle {
+        /// Where it stands.
+        seq: u64,
+        /// Why not.
+        source: BundleError,
+    },
     /// The ledger was never as large as the proof that was asked for.
     #[error("the ledger has {size} entries")]
     TooFar {

@@ -12,6 +12,7 @@
 //! What this room does not do: it parses nothing from outside and knows no HTTP; it reads neither
 //! clock nor randomness of its own ([`Clock`], [`Random`]). Start with [`sequencer`].
 
+pub mod archive;
 mod committer;
 mod error;
 mod known;

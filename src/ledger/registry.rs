@@ -144,14 +144,23 @@ impl Ledgers {
         self.open(name, &mut slot)
     }
 
+    /// The ledger of this name, if it is open already. Never waits for the disk.
+    pub fn opened(&self, name: &LedgerName) -> Option<Ledger> {
+        let slot = lock(&self.slots).get(name).map(Arc::clone)?;
+        let slot = slot.try_lock().ok()?;
+        slot.open.as_ref().map(|(ledger, _)| ledger.clone())
+    }
+
     /// The ledger of this name, opened now if it was not.
     pub fn get(&self, name: &LedgerName) -> Result<Ledger, Error> {
+        if !store::exists(&self.settings.store(name).path) {
+            return Err(Error::Unknown);
+        }
         let slot = self.slot(name);
         let mut slot = lock(&slot);
         match &slot.open {
             Some((ledger, _)) => Ok(ledger.clone()),
-            None if store::exists(&self.settings.store(name).path) => self.open(name, &mut slot),
-            None => Err(Error::Unknown),
+            None => self.open(name, &mut slot),
         }
     }
 

@@ -1,0 +1,97 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::error::ApiError;
+use crate::access::{Action, Grant, TokenFile};
+use crate::ledger::{self, Clock, Ledger, Ledgers, Random};
+use crate::record::LedgerName;
+
+/// Bounds on what clients can make the server hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one request's body (SPEC 7.2).
+    pub body_bytes_max: usize,
+    /// KiB of all bodies that are being worked on.
+    pub bodies_kib_max: usize,
+    /// Items of one page of a list.
+    pub page_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes_max: 4 * 1024 * 1024, bodies_kib_max: 256 * 1024, page_max: 1_000 }
+    }
+}
+
+/// The server's state. Clones share it.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub(super) ledgers: Arc<Ledgers>,
+    pub(super) tokens: Arc<TokenFile>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) limits: Limits,
+    /// Room for bodies, in KiB.
+    pub(super) bodies: Arc<Semaphore>,
+}
+
+impl App {
+    /// A server for these ledgers and tokens.
+    pub fn new(
+        ledgers: Arc<Ledgers>,
+        tokens: Arc<TokenFile>,
+        environment: &ledger::Environment,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            ledgers,
+            tokens,
+            clock: Arc::clone(&environment.clock),
+            random: Arc::clone(&environment.random),
+            limits,
+            bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
+        }
+    }
+
+    /// The time in seconds since 1970, for the ends of tokens.
+    pub(super) fn now_unix(&self) -> u64 {
+        u64::try_from(self.clock.now().unix_nanos() / 1_000_000_000).unwrap_or(0)
+    }
+
+    /// The ledger, if the caller may do this on it.
+    ///
+    /// Whether the name is in the caller's scope is decided before anything is looked up, so that
+    /// neither the answer nor its time tells whether a ledger of somebody else exists.
+    pub(super) async fn ledger(
+        &self,
+        grant: &Grant,
+        name: &str,
+        action: Action,
+    ) -> Result<Ledger, ApiError> {
+        if !grant.ledgers.covers(name) {
+            return Err(ApiError::ledger_unknown());
+        }
+        if !grant.permits(action, name) {
+            return Err(ApiError::forbidden());
+        }
+        let name: LedgerName = name.parse().map_err(|_| ApiError::ledger_unknown())?;
+        if let Some(ledger) = self.ledgers.opened(&name) {
+            return Ok(ledger);
+        }
+        let ledgers = Arc::clone(&self.ledgers);
+        Ok(blocking(move || Ok(ledgers.get(&name)?)).await?)
+    }
+}
+
+/// Runs what reads the disk where it holds up nobody else.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ApiError::internal("a task panicked")),
+    }
+}

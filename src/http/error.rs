@@ -1,0 +1,200 @@
+//! Errors as they leave the server: RFC 9457 problems with stable codes.
+//!
+//! Below this room nothing knows a status code. What a client did wrong is explained to it; what went
+//! wrong in the server is logged, under the request's id, and the client learns the id.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::ledger::{self, RefusedRecord, SubmitError};
+use crate::record::{Code, FieldError, Invalid};
+
+/// An answer that says why not.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    pub(super) code: String,
+    pub(super) detail: String,
+    pub(super) errors: Vec<ProblemField>,
+    pub(super) retry_after_seconds: Option<u32>,
+    /// For the log alone.
+    pub(super) cause: Option<String>,
+}
+
+/// One thing that is wrong with the request's body.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct ProblemField {
+    /// Where: an RFC 6901 pointer into the body. In a list or in NDJSON it starts with the record's
+    /// index.
+    pub(super) pointer: String,
+    /// What, for programs.
+    pub(super) code: String,
+    /// What to do.
+    pub(super) message: String,
+}
+
+/// The body of an error (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Problem {
+    /// Always `about:blank`: the code says more.
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    /// The status in words.
+    pub(super) title: String,
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// What is wrong, in a sentence.
+    pub(super) detail: String,
+    /// What is wrong, for programs. Stable.
+    pub(super) code: String,
+    /// What is wrong with the body, place by place.
+    pub(super) errors: Vec<ProblemField>,
+    /// The request's id, under which the server logs.
+    pub(super) request_id: String,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &str, detail: &str) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    pub(super) fn bad_request(code: &str, detail: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "send a valid token as `Authorization: Bearer …`";
+        Self::new(StatusCode::UNAUTHORIZED, "token_invalid", detail)
+    }
+
+    pub(super) fn forbidden() -> Self {
+        let detail = "the token lacks the role that this call needs";
+        Self::new(StatusCode::FORBIDDEN, "role_missing", detail)
+    }
+
+    pub(super) fn ledger_unknown() -> Self {
+        let detail = "there is no such ledger, or the token is not for it";
+        Self::new(StatusCode::NOT_FOUND, "ledger_unknown", detail)
+    }
+
+    pub(super) fn not_found(code: &str, detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub(super) fn body_too_large() -> Self {
+        let detail = "the body exceeds 4 MiB: send fewer records in a request";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    pub(super) fn busy() -> Self {
+        let detail = "the server is busy: send the same request again a little later";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail);
+        Self { retry_after_seconds: Some(1), ..error }
+    }
+
+    pub(super) fn internal(cause: impl Into<String>) -> Self {
+        let detail =
+            "something went wrong in the server, and is in its log under this request's id";
+        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail);
+        Self { cause: Some(cause.into()), ..error }
+    }
+
+    /// The same errors, for the record at this place of a list.
+    pub(super) fn at_index(mut self, index: usize) -> Self {
+        for error in &mut self.errors {
+            error.pointer.insert_str(0, &format!("/{index}"));
+        }
+        self
+    }
+
+    fn of_fields(errors: Vec<FieldError>) -> Self {
+        let code = errors.first().map_or(Code::FieldInvalid, |error| error.code);
+        let status = match code {
+            Code::JsonInvalid => StatusCode::BAD_REQUEST,
+            Code::IdConflict => StatusCode::CONFLICT,
+            Code::ContentTooLarge | Code::EntryTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let detail = errors.first().map_or("", |error| error.message.as_str());
+        let error = Self::new(status, &code.to_string(), detail);
+        let field = |FieldError { pointer, code, message }| ProblemField {
+            pointer,
+            code: code.to_string(),
+            message,
+        };
+        Self { errors: errors.into_iter().map(field).collect(), ..error }
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::of_fields(invalid.errors)
+    }
+}
+
+impl From<RefusedRecord> for ApiError {
+    fn from(refused: RefusedRecord) -> Self {
+        Self::of_fields(vec![refused.error]).at_index(refused.index)
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Busy => Self::busy(),
+            SubmitError::Refused(refused) => refused.into(),
+            SubmitError::Halted => {
+                let detail = "the ledger has stopped writing; whether these records are in it is \
+                              unknown until it is opened again: then send the same request again";
+                let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_halted", detail);
+                Self { retry_after_seconds: Some(10), ..error }
+            }
+            SubmitError::Unreadable(error) => Self::internal(chain(error.as_ref())),
+        }
+    }
+}
+
+impl From<ledger::Error> for ApiError {
+    fn from(error: ledger::Error) -> Self {
+        match &error {
+            ledger::Error::Unknown => Self::ledger_unknown(),
+            ledger::Error::Exists => {
+                Self::new(StatusCode::CONFLICT, "ledger_exists", &error.to_string())
+            }
+            ledger::Error::TooFar { .. } => Self::bad_request("size_unknown", &error.to_string()),
+            _ => Self::internal(chain(&error)),
+        }
+    }
+}
+
+/// An error and its causes on one line, for the log.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.code)
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Only the status: [`super::context`] writes the body, because it knows the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,30 @@
+//! The JSON API, tiles, tokens and limits over HTTP.
+//!
+//! A handler translates: from bytes to the types of the rooms below, and back. Every error leaves as
+//! `application/problem+json` with a stable code ([`error`]); every route stands on one page
+//! ([`router`]). A ledger that the bearer of a token may not see looks in every way like one that
+//! does not exist.
+//!
+//! What this room does not do: it reads no store and builds no proof, it asks the ledger's view; it
+//! opens no socket and catches no signal, the caller brings both ([`serve()`]). Bodies, tokens and
+//! content never reach the log.
+
+mod app;
+mod audit;
+mod caller;
+mod context;
+mod error;
+mod ledgers;
+mod openapi;
+mod proofs;
+mod reading;
+mod records;
+mod router;
+mod serve;
+mod tokens;
+
+pub use app::{App, Limits};
+pub use openapi::document;
+pub use router::router;
+pub use serve::{ServeOptions, Tls, serve};
+pub use tokens::new_token;

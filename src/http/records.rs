@@ -1,0 +1,353 @@
+//! `/v1/ledgers/{ledger}/records` and `/sessions`: records in, records out.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::App;
+use super::app::blocking;
+use super::caller::Caller;
+use super::error::ApiError;
+use super::reading::{self, Params};
+use crate::access::Action;
+use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
+use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, View};
+use crate::record::{Draft, Entry, Event, Flag, Timestamp};
+use crate::store::StoredPart;
+
+/// What an answer to appended records includes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Include {
+    include: Option<Included>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Included {
+    Proof,
+}
+
+/// A proof that a leaf is in the tree of the receipt's checkpoint (RFC 6962 §2.1.1).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct InclusionProof {
+    /// The hashes, the leaf's sibling first.
+    pub(super) hashes: Vec<TreeHash>,
+    /// The leaf's index: the record's seq.
+    pub(super) index: u64,
+    /// The size of the tree.
+    pub(super) tree_size: u64,
+}
+
+/// A receipt as it is sent.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ReceiptBody {
+    /// Always `receipt`.
+    object: &'static str,
+    /// The receipt.
+    #[serde(flatten)]
+    receipt: Receipt,
+    /// The inclusion proof, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<InclusionProof>,
+}
+
+/// A list, and where it goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct List<T> {
+    /// Always `list`.
+    object: &'static str,
+    /// The items.
+    data: Vec<T>,
+    /// Cursors to the pages before and after.
+    list_metadata: ListMetadata,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(super) struct ListMetadata {
+    /// The cursor of the page before.
+    before: Option<String>,
+    /// The cursor of the page after.
+    after: Option<String>,
+}
+
+impl<T> List<T> {
+    pub(super) fn new(data: Vec<T>, after: Option<String>) -> Self {
+        Self { object: "list", data, list_metadata: ListMetadata { before: None, after } }
+    }
+}
+
+/// Appends one record, an array of records, or NDJSON: all of them or none.
+pub(super) async fn append(
+    State(app): State<App>,
+    Caller(grant): Caller,
+    Path(ledger): Path<String>,
+    Params(query): Params<Include>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let ledger = app.ledger(&grant, &ledger, Action::Append).await?;
+    let read = reading::body(&app, &headers, body).await?;
+    let (records, is_list) = prepare(&ledger, &headers, &read.bytes)?;
+    let receipts = ledger.submit(records).await?;
+
+    let old = receipts.iter().all(|receipt| receipt.duplicate);
+    let status = if old { StatusCode::OK } else { StatusCode::CREATED };
+    let mut bodies = with_proofs(&ledger, receipts, query.include.is_some())?;
+    if is_list {
+        return json(status, &List::new(bodies, None));
+    }
+    match bodies.pop() {
+        Some(body) => json(status, &body),
+        None => Err(ApiError::internal("a record has no receipt")),
+    }
+}
+
+/// Parses, checks and prepares what was posted. Says whether it was a list.
+fn prepare(
+    ledger: &Ledger,
+    headers: &HeaderMap,
+    bytes: &[u8],
+) -> Result<(Vec<Prepared>, bool), ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.map(|value| value.split(';').next().unwrap_or("").trim());
+    let one = |bytes: &[u8]| -> Result<Prepared, ApiError> {
+        let event = Event::try_from(Draft::parse(bytes)?)?;
+        Ok(ledger.prepare(event)?)
+    };
+    match essence {
+        Some("application/x-ndjson" | "application/jsonl") => {
+            let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
+            Ok((all(lines, one)?, true))
+        }
+        None | Some("application/json") => {
+            let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+            if first != Some(&b'[') {
+                return Ok((vec![one(bytes)?], false));
+            }
+            let records: Vec<&RawValue> = serde_json::from_slice(bytes)
+                .map_err(|_| ApiError::bad_request("json_invalid", "the body is not JSON"))?;
+            Ok((all(records.into_iter().map(|record| record.get().as_bytes()), one)?, true))
+        }
+        Some(_) => {
+            let detail = "send application/json or application/x-ndjson";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Err(ApiError::new(status, "media_type_unsupported", detail))
+        }
+    }
+}
+
+fn all<'a>(
+    records: impl Iterator<Item = &'a [u8]>,
+    one: impl Fn(&[u8]) -> Result<Prepared, ApiError>,
+) -> Result<Vec<Prepared>, ApiError> {
+    let mut prepared = Vec::new();
+    for (index, record) in records.enumerate() {
+        if index == BATCH_RECORDS_MAX {
+            let detail = "a request takes at most 1,024 records: send the others in another one";
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(ApiError::new(status, "too_many_records", detail));
+        }
+        prepared.push(one(record).map_err(|error| error.at_index(index))?);
+    }
+    if prepared.is_empty() {
+        return Err(ApiError::bad_request("no_records", "the request has no record"));
+    }
+    Ok(prepared)
+}
+
+fn with_proofs(
+    ledger: &Ledger,
+    receipts: Vec<Receipt>,
+    prove: bool,
+) -> Result<Vec<ReceiptBody>, ApiError> {
+    let view = ledger.view();
+    let bodies = receipts.into_iter().map(|receipt| {
+        let proof = if prove { Some(prove_receipt(&view, &receipt)?) } else { None };
+        Ok(ReceiptBody { object: "receipt", receipt, proof })
+    });
+    bodies.collect()
+}
+
+fn prove_receipt(view: &View, receipt: &Receipt) -> Result<InclusionProof, ApiError> {
+    let size = checkpoint_size(&receipt.checkpoint)?;
+    let hashes = view.inclusion(receipt.seq, size)?;
+    Ok(InclusionProof { hashes, index: receipt.seq, tree_size: size })
+}
+
+/// The size in a checkpoint that the ledger made itself.
+pub(super) fn checkpoint_size(note: &str) -> Result<u64, ApiError> {
+    let size = note.split('\n').nth(1).and_then(|size| size.parse().ok());
+    size.ok_or_else(|| ApiError::internal("a stored checkpoint cannot be read"))
+}
+
+/// One record with all that the ledger has of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RecordBody {
+    /// Always `record`.
+    object: &'static str,
+    /// The record's id.
+    id: String,
+    /// Its place in the ledger.
+    seq: u64,
+    /// The entry, byte for byte as it was hashed (SPEC 3.1).
+    #[schemars(with = "serde_json::Value")]
+    entry: Box<RawValue>,
+    /// The content that the entry commits to.
+    content: Vec<ContentBody>,
+    /// What the ledger noticed.
+    flags: Vec<Flag>,
+    /// The receipt that the sender got.
+    receipt: Receipt,
+}
+
+/// One part of a record's content.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ContentBody {
+    /// The part's name.
+    name: String,
+    /// The length of its canonical bytes.
+    bytes: u64,
+    /// The commitment to it (SPEC 3.3).
+    digest: ContentDigest,
+    /// Whether salt and value are gone for good.
+    erased: bool,
+    /// The salt of the commitment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<Salt>,
+    /// The part, byte for byte as it was hashed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Value")]
+    value: Option<Box<RawValue>>,
+}
+
+/// One record.
+pub(super) async fn get(
+    State(app): State<App>,
+    Caller(grant): Caller,
+    Path((ledger, id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
+    let body = blocking(move || {
+        let view = ledger.view();
+        let seq = view.seq_of(&id)?.ok_or_else(record_unknown)?;
+        record_body(&view, seq)
+    });
+    json(StatusCode::OK, &body.await?)
+}
+
+pub(super) fn record_unknown() -> ApiError {
+    ApiError::not_found("record_unknown", "the ledger has no record with this id")
+}
+
+fn record_body(view: &View, seq: u64) -> Result<RecordBody, ApiError> {
+    let record = view.record(seq)?.ok_or_else(record_unknown)?;
+    let damaged = || ApiError::internal("a stored record cannot be read");
+    let text = std::str::from_utf8(&record.entry).map_err(|_| damaged())?;
+    let entry = Entry::parse(&record.entry).map_err(|_| damaged())?;
+    let parts = entry.content.iter().zip(record.content).map(|(commitment, part)| {
+        let (salt, value) = match part {
+            StoredPart::Kept { salt, bytes } => {
+                let text = String::from_utf8(bytes).map_err(|_| damaged())?;
+                (Some(salt), Some(RawValue::from_string(text).map_err(|_| damaged())?))
+            }
+            StoredPart::Erased => (None, None),
+        };
+        Ok(ContentBody {
+            name: commitment.name.to_string(),
+            bytes: commitment.bytes,
+            digest: commitment.digest,
+            erased: salt.is_none(),
+            salt,
+            value,
+        })
+    });
+    let receipt = Receipt {
+        id: entry.id.to_string(),
+        seq,
+        entry_hash: EntryHash::of(&record.entry),
+        leaf_hash: TreeHash::leaf(&record.entry),
+        received_at: entry.received_at,
+        flags: entry.flags.clone(),
+        duplicate: false,
+        checkpoint: record.batch.checkpoint.into(),
+    };
+    Ok(RecordBody {
+        object: "record",
+        id: entry.id.to_string(),
+        seq,
+        entry: RawValue::from_string(text.to_owned()).map_err(|_| damaged())?,
+        content: parts.collect::<Result<_, ApiError>>()?,
+        flags: entry.flags,
+        receipt,
+    })
+}
+
+/// One page of a session.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// A session: its records in the order of the ledger.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SessionBody {
+    /// Always `session`.
+    object: &'static str,
+    /// The session's id.
+    id: String,
+    /// The user of its first record.
+    user: Option<String>,
+    /// When its first record was received.
+    started_at: Timestamp,
+    /// Its records.
+    records: List<RecordBody>,
+}
+
+/// One session's records in order.
+pub(super) async fn session(
+    State(app): State<App>,
+    Caller(grant): Caller,
+    Path((ledger, id)): Path<(String, String)>,
+    Params(page): Params<Page>,
+) -> Result<Response, ApiError> {
+    let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
+    let limit = page.limit.unwrap_or(100).clamp(1, app.limits.page_max);
+    let body = blocking(move || {
+        let view = ledger.view();
+        let unknown = || ApiError::not_found("session_unknown", "the ledger has no such session");
+        let first = view.session(&id, 0, 1)?.first().copied().ok_or_else(unknown)?;
+        let bytes = view.entry(first)?.ok_or_else(unknown)?;
+        let entry = Entry::parse(&bytes)
+            .map_err(|_| ApiError::internal("a stored record cannot be read"))?;
+        let from = page.after.map_or(0, |seq| seq.saturating_add(1));
+        let mut seqs = view.session(&id, from, limit + 1)?;
+        let more = seqs.len() > limit;
+        seqs.truncate(limit);
+        let after = seqs.last().filter(|_| more).map(ToString::to_string);
+        let records = seqs.into_iter().map(|seq| record_body(&view, seq));
+        Ok(SessionBody {
+            object: "session",
+            user: entry.user.as_ref().map(|user| user.id.to_string()),
+            started_at: entry.received_at,
+            records: List::new(records.collect::<Result<_, _>>()?, after),
+            id,
+        })
+    });
+    json(StatusCode::OK, &body.await?)
+}
+
+/// A JSON answer.
+pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response, ApiError> {
+    let bytes = canon::sorted_to_bytes(body)
+        .map_err(|error| ApiError::internal(super::error::chain(&error)))?;
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((status, json, bytes).into_response())
+}

@@ -1,0 +1,108 @@
+//! The log as files: what an archive holds and what an auditor fetches over HTTP, byte for byte the
+//! same (SPEC 6).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, View};
+use crate::proof::{TILE_WIDTH, TilePath, bundle, tile_width};
+use crate::store::StoredPart;
+
+/// The version of the archive layout.
+pub const ARCHIVE_VERSION: u32 = 1;
+
+/// What an archive is of: its `archive.json` (SPEC 6.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveMeta {
+    /// The version of the layout.
+    pub archive: u32,
+    /// The first entry that is in it.
+    pub from: u64,
+    /// The ledger's name.
+    pub ledger: String,
+    /// The ledger's origin.
+    pub origin: String,
+    /// The number of entries of the log.
+    pub size: u64,
+    /// The program that made it.
+    pub software: String,
+    /// One past the last entry that is in it.
+    pub to: u64,
+}
+
+impl View {
+    /// The bytes at a path of the archive: `None` where the log has nothing there, or not as much.
+    ///
+    /// A tile or bundle of any width up to the present one can be had, because each was the last of
+    /// the log at some time.
+    pub fn file(&self, path: TilePath, with_content: bool) -> Result<Option<Vec<u8>>, Error> {
+        let (level, index, width) = match path {
+            TilePath::Hash { level, index, width } => (level, index, width),
+            TilePath::Entries { index, width } | TilePath::Content { index, width } => {
+                (0, index, width)
+            }
+        };
+        if tile_width(self.size(), level, index).is_none_or(|present| present < width) {
+            return Ok(None);
+        }
+        let first = index * TILE_WIDTH;
+        let seqs = first..first + u64::from(width);
+        match path {
+            TilePath::Hash { .. } => {
+                let mut bytes = self.tile(level, index)?.unwrap_or_default();
+                bytes.truncate(usize::from(width) * 32);
+                Ok(Some(bytes))
+            }
+            TilePath::Entries { .. } => {
+                let mut bytes = Vec::new();
+                for (seq, entry) in self.entries(seqs)? {
+                    bundle::push_entry(&mut bytes, &entry)
+                        .map_err(|source| Error::Bundle { seq, source })?;
+                }
+                Ok(Some(bytes))
+            }
+            TilePath::Content { .. } => {
+                let mut bytes = Vec::new();
+                for (_, parts) in self.contents(seqs)? {
+                    for part in &parts {
+                        push_part(&mut bytes, part, with_content);
+                    }
+                }
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// The paths of all hash tiles of the log as it is.
+    pub fn hash_tiles(&self) -> impl Iterator<Item = TilePath> {
+        let size = self.size();
+        let levels = (0u8..).take_while(move |level| tile_width(size, *level, 0).is_some());
+        levels.flat_map(move |level| {
+            let tiles = (0u64..).map_while(move |index| {
+                let width = tile_width(size, level, index)?;
+                Some(TilePath::Hash { level, index, width })
+            });
+            tiles.collect::<Vec<_>>()
+        })
+    }
+}
+
+/// `0x00` for a part that is withheld or erased, `0x01 || salt || u32 length || bytes` for one that
+/// is there (SPEC 6.1).
+fn push_part(bytes: &mut Vec<u8>, part: &StoredPart, with_content: bool) {
+    match part {
+        StoredPart::Kept { salt, bytes: content } if with_content => {
+            bytes.push(0x01);
+            bytes.extend(salt.as_bytes());
+            bytes.extend(u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend(content);
+        }
+        StoredPart::Kept { .. } | StoredPart::Erased => bytes.push(0x00),
+    }
+}
+
+/// One checkpoint in the `checkpoints` file: its length in decimal, a line feed, and the note.
+pub fn push_checkpoint(bytes: &mut Vec<u8>, note: &str) {
+    bytes.extend(format!("{}\n{note}", note.len()).bytes());
+}
