@@ -31,9 +31,11 @@
 
 pub mod access;
 pub mod canon;
+pub mod cli;
 pub mod http;
 pub mod ledger;
 pub mod proof;
 pub mod record;
 pub mod seal;
 pub mod store;
+pub mod verify;

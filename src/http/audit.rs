@@ -100,7 +100,7 @@ async fn file(
     let ledger = app.ledger(&grant, &ledger, Action::Audit).await?;
     let unknown = || ApiError::not_found("tile_unknown", "the log has no such tile or bundle");
     let path: TilePath = path.parse().map_err(|_| unknown())?;
-    let bytes = blocking(move || Ok(ledger.view().file(path, true)?)).await?;
+    let bytes = blocking(move || Ok(ledger.view().file(path)?)).await?;
     let mut response = octets(bytes.ok_or_else(unknown)?);
     match path {
         // Content can be erased; everything else never changes.

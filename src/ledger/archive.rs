@@ -36,7 +36,7 @@ impl View {
     ///
     /// A tile or bundle of any width up to the present one can be had, because each was the last of
     /// the log at some time.
-    pub fn file(&self, path: TilePath, with_content: bool) -> Result<Option<Vec<u8>>, Error> {
+    pub fn file(&self, path: TilePath) -> Result<Option<Vec<u8>>, Error> {
         let (level, index, width) = match path {
             TilePath::Hash { level, index, width } => (level, index, width),
             TilePath::Entries { index, width } | TilePath::Content { index, width } => {
@@ -65,40 +65,27 @@ impl View {
             TilePath::Content { .. } => {
                 let mut bytes = Vec::new();
                 for (_, parts) in self.contents(seqs)? {
-                    for part in &parts {
-                        push_part(&mut bytes, part, with_content);
-                    }
+                    push_parts(&mut bytes, &parts);
                 }
                 Ok(Some(bytes))
             }
         }
     }
-
-    /// The paths of all hash tiles of the log as it is.
-    pub fn hash_tiles(&self) -> impl Iterator<Item = TilePath> {
-        let size = self.size();
-        let levels = (0u8..).take_while(move |level| tile_width(size, *level, 0).is_some());
-        levels.flat_map(move |level| {
-            let tiles = (0u64..).map_while(move |index| {
-                let width = tile_width(size, level, index)?;
-                Some(TilePath::Hash { level, index, width })
-            });
-            tiles.collect::<Vec<_>>()
-        })
-    }
 }
 
 /// `0x00` for a part that is withheld or erased, `0x01 || salt || u32 length || bytes` for one that
 /// is there (SPEC 6.1).
-fn push_part(bytes: &mut Vec<u8>, part: &StoredPart, with_content: bool) {
-    match part {
-        StoredPart::Kept { salt, bytes: content } if with_content => {
-            bytes.push(0x01);
-            bytes.extend(salt.as_bytes());
-            bytes.extend(u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
-            bytes.extend(content);
+pub(super) fn push_parts(bytes: &mut Vec<u8>, parts: &[StoredPart]) {
+    for part in parts {
+        match part {
+            StoredPart::Kept { salt, bytes: content } => {
+                bytes.push(0x01);
+                bytes.extend(salt.as_bytes());
+                bytes.extend(u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
+                bytes.extend(content);
+            }
+            StoredPart::Erased => bytes.push(0x00),
         }
-        StoredPart::Kept { .. } | StoredPart::Erased => bytes.push(0x00),
     }
 }
 

@@ -15,6 +15,7 @@
 pub mod archive;
 mod committer;
 mod error;
+mod import;
 mod known;
 mod open;
 mod prepare;
@@ -26,6 +27,7 @@ mod sequencer;
 mod view;
 
 pub use error::{Error, RefusedRecord, SubmitError};
+pub use import::{Importer, Inspected};
 pub use open::Environment;
 pub use prepare::Prepared;
 pub use queue::{BATCH_RECORDS_MAX, Ledger};

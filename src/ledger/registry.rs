@@ -199,18 +199,19 @@ impl Ledgers {
     /// never overwritten, unless it never signed anything.
     fn write_key(&self, name: &LedgerName, seed: &[u8; 32]) -> Result<(), Error> {
         let path = self.settings.key_file(name);
-        let io = |source| Error::Io { path: path.display().to_string(), source };
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io)?;
-        file.write_all(format!("{}\n", BASE64.encode(seed)).as_bytes()).map_err(io)?;
-        file.sync_all().map_err(io)
+        write_secret(&path, format!("{}\n", BASE64.encode(seed)).as_bytes())
     }
+}
+
+/// Writes a secret where only its owner can read it. It is durable on return.
+pub(super) fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Error> {
+    let io = |source| Error::Io { path: path.display().to_string(), source };
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).map_err(io)?;
+    file.write_all(secret).map_err(io)?;
+    file.sync_all().map_err(io)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -29,6 +29,9 @@ pub struct Timestamp(OffsetDateTime);
 pub struct NotTimestamp;
 
 impl Timestamp {
+    /// The moment at which 1970 began in UTC.
+    pub const EPOCH: Self = Self(OffsetDateTime::UNIX_EPOCH);
+
     /// The moment so many nanoseconds after 1970 began in UTC.
     pub fn from_unix_nanos(nanos: i128) -> Result<Self, NotTimestamp> {
         OffsetDateTime::from_unix_timestamp_nanos(nanos)

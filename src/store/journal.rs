@@ -28,6 +28,11 @@ impl Record {
         Self { rows: keys.into_rows(), bytes, content }
     }
 
+    /// A record whose entry was sealed before.
+    pub fn read_back(entry: &Entry<'_>, bytes: Vec<u8>, content: Vec<StoredPart>) -> Self {
+        Self { rows: Keys::of(entry).into_rows(), bytes, content }
+    }
+
     /// The bytes of the entry.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -135,7 +135,7 @@ impl Reader {
     }
 
     /// The last batch of the store.
-    pub(super) fn last_batch(&self) -> Result<Option<BatchHeader>, Error> {
+    pub fn last_batch(&self) -> Result<Option<BatchHeader>, Error> {
         let Some((key, value)) = self.inner.tree.get_lt([BATCH + 1])? else { return Ok(None) };
         let Some(first_seq) = seq_of(BATCH, &key) else { return Ok(None) };
         BatchHeader::parse(first_seq, &value).map(Some)
@@ -163,6 +163,16 @@ impl Reader {
         let mut effects = self.inner.index.find(Space::Effects, seq, seq + 1..size)?;
         effects.dedup();
         Ok(effects)
+    }
+
+    /// The number of entries, from the first on, whose tiles are stored.
+    pub fn covered(&self) -> u64 {
+        self.inner.index.covered()
+    }
+
+    /// A full tile, if it is stored.
+    pub fn stored_tile(&self, level: u8, index: u64) -> Result<Option<Arc<Tile>>, Error> {
+        self.inner.index.tile(level, index)
     }
 
     /// The tiles of the log as of `tree`, whose right edge only `tree` knows.

@@ -1,0 +1,65 @@
+//! `whence append`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::client::Client;
+use super::output::Output;
+
+/// Records and bytes of one request.
+const REQUEST_RECORDS_MAX: usize = 256;
+const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Appends the records of a file of NDJSON, and prints their receipts.
+///
+/// Each request is taken as a whole or not at all; the first that is refused ends the command, and
+/// sending the file again repeats nothing that was taken.
+pub(super) fn append(client: &Client, file: &Path, output: &Output) -> anyhow::Result<()> {
+    let lines: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Box::new(BufReader::new(file))
+    };
+    let (mut request, mut records) = (Vec::new(), 0);
+    for line in lines.lines() {
+        let line = line.context("cannot read the records")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        if records == REQUEST_RECORDS_MAX || request.len() + line.len() > REQUEST_BYTES_MAX {
+            post(client, &request, output)?;
+            request.clear();
+            records = 0;
+        }
+        request.extend(line.as_bytes());
+        request.push(b'\n');
+        records += 1;
+    }
+    if records > 0 {
+        post(client, &request, output)?;
+    }
+    Ok(())
+}
+
+fn post(client: &Client, request: &[u8], output: &Output) -> anyhow::Result<()> {
+    let path = client.in_ledger("records");
+    let answer = client.post_bytes(&path, "application/x-ndjson", request)?;
+    let receipts = answer.get("data").and_then(Value::as_array).context("no receipts")?;
+    for receipt in receipts {
+        if output.json {
+            output.value(receipt)?;
+            continue;
+        }
+        let text = |name: &str| receipt.get(name).and_then(Value::as_str).unwrap_or("");
+        let seq = receipt.get("seq").and_then(Value::as_u64).unwrap_or(0);
+        let known = receipt.get("duplicate").and_then(Value::as_bool).unwrap_or(false);
+        let known = if known { "  (known)" } else { "" };
+        output.line(&format!("{seq:>10}  {}  {}{known}", text("entry_hash"), text("id")))?;
+    }
+    Ok(())
+}

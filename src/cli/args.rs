@@ -1,0 +1,221 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use super::config::Raw;
+
+/// An append-only, tamper-evident provenance log for AI agents
+#[derive(Debug, Parser)]
+#[command(name = "whence", version, about)]
+pub(super) struct Args {
+    /// Print JSON in place of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Configuration file [default: whence.toml in the data directory, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The settings that can be given as flags. Each can be given in the environment and the file too.
+#[derive(Debug, Default, ClapArgs)]
+pub(super) struct Settings {
+    /// Data directory of a server [env: WHENCE_DATA; default: whence-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<String>,
+    /// Address to listen on [env: WHENCE_LISTEN; default: 127.0.0.1:7117]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Folder for the head files, outside the data directory [env: WHENCE_HEADS]
+    #[arg(long, global = true, value_name = "DIR")]
+    heads: Option<String>,
+    /// Host part of the origins of new ledgers [env: WHENCE_ORIGIN_HOST; default: localhost]
+    #[arg(long, global = true, value_name = "HOST")]
+    origin_host: Option<String>,
+    /// Certificate chain in PEM, to serve TLS with [env: WHENCE_TLS_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Private key of the certificate in PEM [env: WHENCE_TLS_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Serve plain HTTP on an address that others can reach [env: WHENCE_INSECURE_PLAIN_HTTP]
+    #[arg(long, global = true)]
+    insecure_plain_http: bool,
+    /// Open ledgers whose head file is gone, which may hide lost records [env: WHENCE_ACCEPT_MISSING_HEAD]
+    #[arg(long, global = true)]
+    accept_missing_head: bool,
+    /// What to log, such as info or whence=debug [env: WHENCE_LOG; default: info]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    /// How to log: text or json [env: WHENCE_LOG_FORMAT; default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Server to talk to [env: WHENCE_URL; default: http://127.0.0.1:7117]
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
+    /// Ledger to work on [env: WHENCE_LEDGER; default: main]
+    #[arg(long, global = true, value_name = "NAME")]
+    ledger: Option<String>,
+}
+
+impl Settings {
+    pub(super) fn to_raw(&self) -> Raw {
+        let flag = |given: bool| given.then(|| "true".to_owned());
+        Raw {
+            data: self.data.clone(),
+            listen: self.listen.clone(),
+            heads: self.heads.clone(),
+            origin_host: self.origin_host.clone(),
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            insecure_plain_http: flag(self.insecure_plain_http),
+            accept_missing_head: flag(self.accept_missing_head),
+            log: self.log.clone(),
+            log_format: self.log_format.clone(),
+            url: self.url.clone(),
+            ledger: self.ledger.clone(),
+            // A secret on the command line is there for every user of the machine to read.
+            token: None,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a data directory with a ledger and a first token
+    Init,
+    /// Run the server
+    Serve,
+    /// Record an agent that is hijacked, find out why, and catch a forger
+    Demo(Demo),
+    /// Append records from a file of NDJSON, or - for standard input
+    Append {
+        /// The file
+        file: PathBuf,
+    },
+    /// Show one record with its content and receipt
+    Get {
+        /// The record's id
+        id: String,
+    },
+    /// Show a session's records in order
+    Session {
+        /// The session's id
+        id: String,
+    },
+    /// Walk from a record back to what caused it
+    Why {
+        /// The record's id
+        id: String,
+    },
+    /// Check a log: a data directory, an archive, or a URL
+    Verify(Verify),
+    /// Write the ledger, or a part of it, as an archive that anybody can check
+    Export(Export),
+    /// Check an archive and make an identical ledger of it
+    Import(Import),
+    /// Show the verifier key of a ledger
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make and list ledgers
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show every setting and where it comes from
+    Config,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Demo {
+    /// End after the demonstration, in place of serving on
+    #[arg(long)]
+    pub(super) exit: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Verify {
+    /// A data directory of a stopped server, an archive, or a URL such as https://HOST/tlog/LEDGER
+    pub(super) target: String,
+    /// The log's verifier key, or a file that holds it; may be given more than once
+    #[arg(long, value_name = "VKEY")]
+    pub(super) key: Vec<String>,
+    /// A signed checkpoint that was kept from earlier; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(super) since: Vec<PathBuf>,
+    /// A receipt that was kept; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(super) receipt: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Export {
+    /// The folder to make
+    pub(super) archive: PathBuf,
+    /// First entry, rounded down to a whole bundle of 256
+    #[arg(long, default_value_t = 0)]
+    pub(super) from: u64,
+    /// One past the last entry, rounded up to a whole bundle of 256 [default: the size of the log]
+    #[arg(long)]
+    pub(super) to: Option<u64>,
+    /// Leave content out: its digests stay
+    #[arg(long)]
+    pub(super) without_content: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Import {
+    /// The archive
+    pub(super) archive: PathBuf,
+    /// The log's verifier key, or a file that holds it
+    #[arg(long, value_name = "VKEY")]
+    pub(super) key: String,
+    /// The file with the ledger's signing key, without which it can be read but not written to
+    #[arg(long, value_name = "FILE")]
+    pub(super) signing_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Show the verifier key
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LedgerCommand {
+    /// List the ledgers
+    List,
+    /// Make a ledger
+    Create {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// List the tokens
+    List,
+    /// Make a token; its secret is shown once
+    Create {
+        /// What it is for
+        name: String,
+        /// A role: writer, investigator, auditor or admin; may be given more than once
+        #[arg(long, required = true)]
+        role: Vec<String>,
+        /// A ledger on which it is good; may be given more than once [default: all]
+        #[arg(long, value_name = "LEDGER")]
+        on: Vec<String>,
+    },
+    /// Take a token back
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}

@@ -1,0 +1,210 @@
+//! `whence demo`: the whole of it, once, on a real server.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::args::Demo;
+use super::client::Client;
+use super::config::{Config, Layers, Raw};
+use super::output::Output;
+use super::serve::runtime;
+use super::system::environment;
+use super::verify::{check_archive, check_url};
+use super::{archive, args, scene, setup, why};
+use crate::http::{self, App, Limits, ServeOptions};
+use crate::seal::VerifierKey;
+
+/// Runs the demonstration. It fails if the forgery is not caught.
+pub(super) fn demo(args: &Demo, output: &Output) -> anyhow::Result<ExitCode> {
+    let folder = Folder::new()?;
+    let raw = Raw {
+        data: Some(folder.0.join("data").display().to_string()),
+        listen: Some("127.0.0.1:0".to_owned()),
+        ..Raw::default()
+    };
+    let mut config = Config::new(&Layers { flags: raw, ..Layers::default() })?;
+    let listener = TcpListener::bind(config.listen).context("cannot listen on the loopback")?;
+    config.url = format!("http://{}", listener.local_addr()?);
+
+    say(output, "1  A server starts on a fresh directory.")?;
+    let data = setup::open(&config, &Output::silent())?;
+    output.line(&format!("   {}  (data in {})", config.url, config.data.display()))?;
+    let app = App::new(
+        Arc::clone(&data.ledgers),
+        Arc::clone(&data.tokens),
+        &environment(),
+        Limits::default(),
+    );
+    let options = ServeOptions { listener, tls: None, drain: Duration::from_secs(5) };
+    let runtime = runtime()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = runtime.spawn(http::serve(app, options, async move {
+        // Whether told to stop or left behind, it stops.
+        drop(stopped.await);
+    }));
+
+    show(&config, &folder.0, output)?;
+
+    if !args.exit {
+        say(output, "The server stays up. In another terminal:")?;
+        output.line(&format!(
+            "   export WHENCE_URL={} WHENCE_DATA={}",
+            config.url,
+            config.data.display()
+        ))?;
+        output.line(&format!("   whence why {}", scene::SURPRISE))?;
+        output.line("   whence session s-mallory")?;
+        output.line(&format!("   whence verify {}/tlog/main", config.url))?;
+        output.line("   Ctrl-C ends it and removes the directory.")?;
+        runtime.block_on(tokio::signal::ctrl_c())?;
+    }
+    drop(stop);
+    runtime.block_on(server)??;
+    drop(runtime);
+    drop(data.tokens);
+    if let Some(ledgers) = Arc::into_inner(data.ledgers) {
+        ledgers.close();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The steps that need the running server.
+fn show(config: &Config, folder: &Path, output: &Output) -> anyhow::Result<()> {
+    let client = Client::new(config)?;
+    say(output, "2  Six sessions of an agent that pays invoices are recorded.")?;
+    let mut count = 0;
+    for session in scene::records() {
+        let answer = client.post(&client.in_ledger("records"), &Value::Array(session))?;
+        let receipts = answer.get("data").and_then(Value::as_array).context("no receipts")?;
+        count += receipts.len();
+        let last = receipts.last().context("no receipt")?;
+        let hash = last.get("entry_hash").and_then(Value::as_str).unwrap_or("");
+        let seq = last.get("seq").and_then(Value::as_u64).unwrap_or(0);
+        output.line(&format!(
+            "   {:>2} records sealed up to seq {seq:>3}, entry {hash}",
+            receipts.len()
+        ))?;
+    }
+    output.line(&format!(
+        "   {count} receipts: every record is on disk, under a signed checkpoint"
+    ))?;
+
+    say(output, "3  One API call surprises the accountant. Why did it happen, and for whom?")?;
+    let steps = why::walk(&client, scene::SURPRISE)?;
+    for step in &steps {
+        output.line(&format!("   {}", why::describe(step)))?;
+    }
+    let source = steps.iter().find(|step| step.record.get("id") == Some(&scene::SOURCE.into()));
+    let source = source.context("the walk does not reach the document")?;
+    let entry = steps.first().and_then(|step| step.record.get("entry")).context("no entry")?;
+    let of = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    output.line(&format!(
+        "   asked by {} in session {}, under delegation {}",
+        of("/user/id"),
+        of("/session/id"),
+        of("/delegation")
+    ))?;
+    output.line("   the words that caused it stand in a retrieved document, not in the prompt:")?;
+    let text = source.record.pointer("/content/0/value").and_then(Value::as_str).unwrap_or("");
+    for line in wrap(text, 84) {
+        output.line(&format!("     | {line}"))?;
+    }
+
+    say(output, "4  An auditor checks the log, trusting nobody.")?;
+    let ledger = client.get(&client.in_ledger(""))?;
+    let key = ledger.get("key").and_then(Value::as_str).context("no key")?;
+    let key: VerifierKey = key.parse()?;
+    let report = check_url(&client, "main", &key, output)?;
+    ensure!(report.findings.total == 0, "the untouched log does not verify");
+    output.line(&format!(
+        "   verified: {} entries, {} checkpoints, {} parts of content, root {}",
+        report.entries, report.checkpoints, report.contents, report.root
+    ))?;
+
+    say(output, "5  A forger changes one byte of a copy.")?;
+    let copy = folder.join("archive");
+    let export = args::Export { archive: copy.clone(), from: 0, to: None, without_content: false };
+    archive::export(config, &export, &Output::silent())?;
+    let place = forge(&copy)?;
+    output.line(&format!("   {place}"))?;
+    let report = check_archive(&copy, &key, output)?;
+    ensure!(report.findings.total > 0, "the forgery was not caught");
+    for finding in &report.findings.listed {
+        output.line(&format!("   TAMPERED  {finding}"))?;
+    }
+    output.line(&format!("   caught: {} finding(s), exit code 1", report.findings.total))
+}
+
+/// Turns 9,750 into 1,750 in the content of the stolen transfer.
+fn forge(archive: &Path) -> anyhow::Result<String> {
+    let contents = archive.join("content");
+    let mut files = vec![contents];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            for file in fs::read_dir(&path)? {
+                files.push(file?.path());
+            }
+            continue;
+        }
+        let mut bytes = fs::read(&path)?;
+        let amount = b"\"amount\":9750";
+        let place = bytes.windows(amount.len()).position(|window| window == amount);
+        if let Some(digit) = place.and_then(|place| bytes.get_mut(place + amount.len() - 4)) {
+            *digit = b'1';
+            fs::write(&path, bytes)?;
+            let name = path.strip_prefix(archive)?.display().to_string();
+            return Ok(format!("{name}: the stolen amount 9750 becomes 1750"));
+        }
+    }
+    anyhow::bail!("the archive does not hold the transfer")
+}
+
+fn say(output: &Output, text: &str) -> anyhow::Result<()> {
+    output.line("")?;
+    output.line(text)
+}
+
+/// Breaks a text into lines of at most `width` characters.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        if !line.is_empty() && line.chars().count() + word.chars().count() >= width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// A folder that is gone when the demonstration is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> anyhow::Result<Self> {
+        let mut name = [0; 8];
+        environment().random.fill(&mut name)?;
+        let name = format!("whence-demo-{}", data_encoding::HEXLOWER.encode(&name));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind is in the folder for such things.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,122 @@
+//! Commands, configuration, wiring, progress and tables.
+//!
+//! Only this room reads arguments, the environment, the clock and randomness, and only it prints: data
+//! to stdout, everything else to stderr. Scripts rely on three exit codes (SPEC 8.4): 0 for verified or
+//! done, 1 for tampering found, 2 for what could not be checked or done.
+//!
+//! What this room does not do: it decides nothing about the log. Start with [`args`].
+
+mod append;
+mod archive;
+mod args;
+mod client;
+mod config;
+mod demo;
+mod import;
+mod output;
+mod scene;
+mod serve;
+mod setup;
+mod sources;
+mod system;
+mod verify;
+mod why;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use serde_json::Value;
+
+use args::{Args, Command, KeyCommand, LedgerCommand, TokenCommand};
+use client::Client;
+use config::Config;
+use output::Output;
+
+pub use config::{Layers, Raw, Setting};
+
+/// Tampering was found.
+const EXIT_TAMPERED: u8 = 1;
+/// It could not be checked, or the command was used wrongly.
+const EXIT_FAILED: u8 = 2;
+
+/// Runs the command line, and says how it went in the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // If neither stream can be written to, nobody is left to tell.
+            drop(error.print());
+            let failed = error.use_stderr();
+            return if failed { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS };
+        }
+    };
+    let output = Output::new(args.json);
+    match run(args, &output) {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
+    let layers = Layers::read(args.settings.to_raw(), args.config.as_deref())?;
+    let config = Config::new(&layers)?;
+    match args.command {
+        Command::Init => setup::init(&config, output)?,
+        Command::Serve => serve::serve(&config, output)?,
+        Command::Demo(demo) => return demo::demo(&demo, output),
+        Command::Append { file } => append::append(&Client::new(&config)?, &file, output)?,
+        Command::Get { id } => {
+            let client = Client::new(&config)?;
+            output.value(&client.get(&client.in_ledger(&format!("records/{id}")))?)?;
+        }
+        Command::Session { id } => {
+            let client = Client::new(&config)?;
+            let session = client.get(&client.in_ledger(&format!("sessions/{id}?limit=1000")))?;
+            why::print_session(&session, output)?;
+        }
+        Command::Why { id } => why::why(&Client::new(&config)?, &id, output)?,
+        Command::Verify(verify) => return verify::verify(&config, &verify, output),
+        Command::Export(export) => archive::export(&config, &export, output)?,
+        Command::Import(import) => import::import(&config, &import, output)?,
+        Command::Key(KeyCommand::Show) => {
+            let client = Client::new(&config)?;
+            let ledger = client.get(&client.in_ledger(""))?;
+            output.line(ledger.get("key").and_then(Value::as_str).context("no key")?)?;
+        }
+        Command::Ledger(command) => ledger(&Client::new(&config)?, command, output)?,
+        Command::Token(command) => token(&Client::new(&config)?, command, output)?,
+        Command::Config => output.settings(&layers)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ledger(client: &Client, command: LedgerCommand, output: &Output) -> anyhow::Result<()> {
+    let answer = match command {
+        LedgerCommand::List => client.get("/v1/ledgers")?,
+        LedgerCommand::Create { name } => {
+            client.post("/v1/ledgers", &serde_json::json!({ "name": name }))?
+        }
+    };
+    output.value(&answer)
+}
+
+fn token(client: &Client, command: TokenCommand, output: &Output) -> anyhow::Result<()> {
+    let answer = match command {
+        TokenCommand::List => client.get("/v1/tokens")?,
+        TokenCommand::Create { name, role, on } => {
+            let mut body = serde_json::json!({ "name": name, "roles": role });
+            if !on.is_empty() {
+                body["ledgers"] = serde_json::json!(on);
+            }
+            client.post("/v1/tokens", &body)?
+        }
+        TokenCommand::Revoke { id } => client.delete(&format!("/v1/tokens/{id}"))?,
+    };
+    output.value(&answer)
+}

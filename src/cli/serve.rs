@@ -1,0 +1,77 @@
+//! `whence serve`.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::config::{Config, LogFormat};
+use super::output::Output;
+use super::setup::{self, Data};
+use super::system::environment;
+use crate::http::{self, App, Limits, ServeOptions, Tls};
+
+/// How long requests in flight may take once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs the server until it is told to stop, and leaves nothing behind that was not committed.
+pub(super) fn serve(config: &Config, output: &Output) -> anyhow::Result<()> {
+    log(config)?;
+    let tls = match &config.tls {
+        Some((certificate, key)) => {
+            let read = |path: &std::path::Path| {
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+            };
+            Some(Tls { certificate: read(certificate)?, key: read(key)? })
+        }
+        None => None,
+    };
+    let Data { ledgers, tokens } = setup::open(config, output)?;
+    // A ledger that cannot be opened is told about now, and not with the first request.
+    for name in ledgers.names()? {
+        ledgers.get(&name).with_context(|| format!("ledger {name}"))?;
+    }
+    let listener = TcpListener::bind(config.listen)
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    output.note(&format!("listening on {scheme}://{}", listener.local_addr()?));
+
+    let app = App::new(Arc::clone(&ledgers), tokens, &environment(), Limits::default());
+    let options = ServeOptions { listener, tls, drain: DRAIN };
+    runtime()?.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let stop = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        http::serve(app, options, stop).await.context("the server failed")
+    })?;
+    if let Some(ledgers) = Arc::into_inner(ledgers) {
+        ledgers.close();
+    }
+    output.note("stopped");
+    Ok(())
+}
+
+/// The runtime of a server.
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start the runtime")
+}
+
+fn log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log).context("log is not a filter such as info")?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = match config.log_format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+    installed.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}

@@ -1,0 +1,80 @@
+//! A data directory: its ledger, its tokens, and the first token's file.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+
+use super::config::Config;
+use super::output::Output;
+use super::system::{SOFTWARE, environment};
+use crate::access::{Role, Scope, TokenFile};
+use crate::http::new_token;
+use crate::ledger::{Ledgers, Settings};
+
+/// What a server works on.
+pub(super) struct Data {
+    pub(super) ledgers: Arc<Ledgers>,
+    pub(super) tokens: Arc<TokenFile>,
+}
+
+/// `whence init`: makes a data directory, or says that there is one.
+pub(super) fn init(config: &Config, output: &Output) -> anyhow::Result<()> {
+    let there = config.data.join("tokens.json").exists();
+    ensure!(!there, "{} is a data directory already", config.data.display());
+    open(config, output).map(drop)
+}
+
+/// Opens a data directory, and makes what is missing in it: the folder, the ledger `main`, and a
+/// first token that may do everything.
+pub(super) fn open(config: &Config, output: &Output) -> anyhow::Result<Data> {
+    let folder = &config.data;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut settings = Settings::new(folder.clone(), &config.origin_host, SOFTWARE);
+    settings.heads.clone_from(&config.heads);
+    settings.accept_missing_head = config.accept_missing_head;
+    let environment = environment();
+    let ledgers = Ledgers::new(settings, environment.clone());
+    if ledgers.names()?.is_empty() {
+        ledgers.create(&config.ledger)?;
+    }
+
+    let tokens = TokenFile::open(&folder.join("tokens.json"))?;
+    if tokens.list().is_empty() {
+        let roles = [Role::Writer, Role::Investigator, Role::Auditor, Role::Admin];
+        let (token, grant) = new_token(
+            "first",
+            BTreeSet::from(roles),
+            Scope::All,
+            environment.random.as_ref(),
+            environment.clock.as_ref(),
+        )?;
+        // The file first: a token that is good but was never shown would lock everybody out.
+        write_secret(&folder.join("admin.token"), token.reveal())?;
+        tokens.add(&token, grant)?;
+        output.note(&format!("first token (also in {}/admin.token):", folder.display()));
+        output.note(token.reveal());
+    }
+    Ok(Data { ledgers: Arc::new(ledgers), tokens: Arc::new(tokens) })
+}
+
+/// Writes a secret where only its owner can read it.
+fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(format!("{secret}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
