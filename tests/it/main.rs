@@ -2,10 +2,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::clone_on_ref_ptr,
     reason = "a test fails by panicking, and says where"
 )]
 
+mod api;
+mod cli;
+mod config;
 mod faults;
+mod interop;
 mod ledger;
 mod log;
+mod tamper;
 mod tidy;
