@@ -6,6 +6,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
@@ -54,7 +55,7 @@ impl Random for System {
 
 fn main() {
     let records: usize =
-        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(200_000);
+        std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(200_000);
     let folder = tempfile::tempdir_in(".").unwrap();
     let requests: Vec<Vec<Vec<u8>>> = (0..records / REQUEST_RECORDS)
         .map(|request| {

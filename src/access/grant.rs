@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_token_is_good_on_its_ledgers_only_and_not_for_ever() {
         let one = Scope::Ledgers(BTreeSet::from(["a".to_owned()]));
-        let admin = grant(Role::Admin, one.clone());
+        let admin = grant(Role::Admin, one);
         assert!(admin.permits(Action::Administer, "a"));
         assert!(!admin.permits(Action::Administer, "b"));
         assert!(!admin.permits_everywhere(Action::Administer));

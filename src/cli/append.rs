@@ -18,7 +18,7 @@ const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 ///
 /// Each request is taken as a whole or not at all; the first that is refused ends the command, and
 /// sending the file again repeats nothing that was taken.
-pub(super) fn append(client: &Client, file: &Path, output: &Output) -> anyhow::Result<()> {
+pub(super) fn append(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
     let lines: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -46,7 +46,7 @@ pub(super) fn append(client: &Client, file: &Path, output: &Output) -> anyhow::R
     Ok(())
 }
 
-fn post(client: &Client, request: &[u8], output: &Output) -> anyhow::Result<()> {
+fn post(client: &Client, request: &[u8], output: Output) -> anyhow::Result<()> {
     let path = client.in_ledger("records");
     let answer = client.post_bytes(&path, "application/x-ndjson", request)?;
     let receipts = answer.get("data").and_then(Value::as_array).context("no receipts")?;

@@ -19,15 +19,14 @@ use crate::proof::{TILE_WIDTH, TilePath, tile_width};
 use crate::verify::Source;
 
 /// Exports from the data directory if its server is stopped, or else from the server.
-pub(super) fn export(config: &Config, args: &Export, output: &Output) -> anyhow::Result<()> {
+pub(super) fn export(config: &Config, args: &Export, output: Output) -> anyhow::Result<()> {
     let settings = Settings::new(config.data.clone(), "", SOFTWARE);
     let store = settings.store(&config.ledger);
-    let source: Box<dyn Source> = match Inspected::open(&store.path) {
-        Ok(inspected) => Box::new(StoreSource::new(inspected)),
-        Err(_) => {
-            let url = format!("{}/tlog/{}", config.url, config.ledger);
-            Box::new(UrlSource::new(&url, client::token(config))?)
-        }
+    let source: Box<dyn Source> = if let Ok(inspected) = Inspected::open(&store.path) {
+        Box::new(StoreSource::new(inspected))
+    } else {
+        let url = format!("{}/tlog/{}", config.url, config.ledger);
+        Box::new(UrlSource::new(&url, client::token(config))?)
     };
     write(source.as_ref(), &args.archive, args.from..args.to.unwrap_or(u64::MAX), args, output)
 }
@@ -38,7 +37,7 @@ fn write(
     folder: &Path,
     seqs: std::ops::Range<u64>,
     args: &Export,
-    output: &Output,
+    output: Output,
 ) -> anyhow::Result<()> {
     ensure!(!folder.exists(), "{} is there already", folder.display());
     let meta = source.meta().map_err(anyhow::Error::from_boxed)?;

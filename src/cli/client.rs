@@ -24,7 +24,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config) -> Self {
         Self::to(&config.url, &config.ledger, token(config))
     }
 
@@ -38,15 +38,15 @@ impl Client {
         self.token.clone()
     }
 
-    pub(super) fn to(url: &str, ledger: &str, token: Option<String>) -> anyhow::Result<Self> {
+    pub(super) fn to(url: &str, ledger: &str, token: Option<String>) -> Self {
         // Whoever installed a provider before has installed the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
         let agent: Agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
+            .timeout_global(Some(Duration::from_mins(2)))
             .build()
             .into();
-        Ok(Self { agent, url: url.to_owned(), ledger: ledger.to_owned(), token })
+        Self { agent, url: url.to_owned(), ledger: ledger.to_owned(), token }
     }
 
     /// A path below the ledger.

@@ -22,7 +22,7 @@ use crate::http::{self, App, Limits, ServeOptions};
 use crate::seal::VerifierKey;
 
 /// Runs the demonstration. It fails if the forgery is not caught.
-pub(super) fn demo(args: &Demo, output: &Output) -> anyhow::Result<ExitCode> {
+pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
     let folder = Folder::new()?;
     let raw = Raw {
         data: Some(folder.0.join("data").display().to_string()),
@@ -34,7 +34,7 @@ pub(super) fn demo(args: &Demo, output: &Output) -> anyhow::Result<ExitCode> {
     config.url = format!("http://{}", listener.local_addr()?);
 
     say(output, "1  A server starts on a fresh directory.")?;
-    let data = setup::open(&config, &Output::silent())?;
+    let data = setup::open(&config, Output::silent())?;
     output.line(&format!("   {}  (data in {})", config.url, config.data.display()))?;
     let app = App::new(
         Arc::clone(&data.ledgers),
@@ -76,8 +76,8 @@ pub(super) fn demo(args: &Demo, output: &Output) -> anyhow::Result<ExitCode> {
 }
 
 /// The steps that need the running server.
-fn show(config: &Config, folder: &Path, output: &Output) -> anyhow::Result<()> {
-    let client = Client::new(config)?;
+fn show(config: &Config, folder: &Path, output: Output) -> anyhow::Result<()> {
+    let client = Client::new(config);
     say(output, "2  Six sessions of an agent that pays invoices are recorded.")?;
     let mut count = 0;
     for session in scene::records() {
@@ -131,7 +131,7 @@ fn show(config: &Config, folder: &Path, output: &Output) -> anyhow::Result<()> {
     say(output, "5  A forger changes one byte of a copy.")?;
     let copy = folder.join("archive");
     let export = args::Export { archive: copy.clone(), from: 0, to: None, without_content: false };
-    archive::export(config, &export, &Output::silent())?;
+    archive::export(config, &export, Output::silent())?;
     let place = forge(&copy)?;
     output.line(&format!("   {place}"))?;
     let report = check_archive(&copy, &key, output)?;
@@ -166,7 +166,7 @@ fn forge(archive: &Path) -> anyhow::Result<String> {
     anyhow::bail!("the archive does not hold the transfer")
 }
 
-fn say(output: &Output, text: &str) -> anyhow::Result<()> {
+fn say(output: Output, text: &str) -> anyhow::Result<()> {
     output.line("")?;
     output.line(text)
 }

@@ -19,7 +19,7 @@ use crate::verify::Source;
 
 /// Checks an archive with the log's key, and only then makes the same ledger of it: the same entries
 /// in the same batches under the same checkpoints.
-pub(super) fn import(config: &Config, args: &Import, output: &Output) -> anyhow::Result<()> {
+pub(super) fn import(config: &Config, args: &Import, output: Output) -> anyhow::Result<()> {
     let key = read_key(&args.key)?;
     let report = check_archive(&args.archive, &key, output)?;
     if report.findings.total > 0 {

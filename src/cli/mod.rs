@@ -53,7 +53,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let output = Output::new(args.json);
-    match run(args, &output) {
+    match run(args, output) {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -63,40 +63,40 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(args: Args, output: &Output) -> anyhow::Result<ExitCode> {
+fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     let layers = Layers::read(args.settings.to_raw(), args.config.as_deref())?;
     let config = Config::new(&layers)?;
     match args.command {
         Command::Init => setup::init(&config, output)?,
         Command::Serve => serve::serve(&config, output)?,
         Command::Demo(demo) => return demo::demo(&demo, output),
-        Command::Append { file } => append::append(&Client::new(&config)?, &file, output)?,
+        Command::Append { file } => append::append(&Client::new(&config), &file, output)?,
         Command::Get { id } => {
-            let client = Client::new(&config)?;
+            let client = Client::new(&config);
             output.value(&client.get(&client.in_ledger(&format!("records/{id}")))?)?;
         }
         Command::Session { id } => {
-            let client = Client::new(&config)?;
+            let client = Client::new(&config);
             let session = client.get(&client.in_ledger(&format!("sessions/{id}?limit=1000")))?;
             why::print_session(&session, output)?;
         }
-        Command::Why { id } => why::why(&Client::new(&config)?, &id, output)?,
+        Command::Why { id } => why::why(&Client::new(&config), &id, output)?,
         Command::Verify(verify) => return verify::verify(&config, &verify, output),
         Command::Export(export) => archive::export(&config, &export, output)?,
         Command::Import(import) => import::import(&config, &import, output)?,
         Command::Key(KeyCommand::Show) => {
-            let client = Client::new(&config)?;
+            let client = Client::new(&config);
             let ledger = client.get(&client.in_ledger(""))?;
             output.line(ledger.get("key").and_then(Value::as_str).context("no key")?)?;
         }
-        Command::Ledger(command) => ledger(&Client::new(&config)?, command, output)?,
-        Command::Token(command) => token(&Client::new(&config)?, command, output)?,
+        Command::Ledger(command) => ledger(&Client::new(&config), command, output)?,
+        Command::Token(command) => token(&Client::new(&config), command, output)?,
         Command::Config => output.settings(&layers)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn ledger(client: &Client, command: LedgerCommand, output: &Output) -> anyhow::Result<()> {
+fn ledger(client: &Client, command: LedgerCommand, output: Output) -> anyhow::Result<()> {
     let answer = match command {
         LedgerCommand::List => client.get("/v1/ledgers")?,
         LedgerCommand::Create { name } => {
@@ -106,14 +106,12 @@ fn ledger(client: &Client, command: LedgerCommand, output: &Output) -> anyhow::R
     output.value(&answer)
 }
 
-fn token(client: &Client, command: TokenCommand, output: &Output) -> anyhow::Result<()> {
+fn token(client: &Client, command: TokenCommand, output: Output) -> anyhow::Result<()> {
     let answer = match command {
         TokenCommand::List => client.get("/v1/tokens")?,
         TokenCommand::Create { name, role, on } => {
-            let mut body = serde_json::json!({ "name": name, "roles": role });
-            if !on.is_empty() {
-                body["ledgers"] = serde_json::json!(on);
-            }
+            let on = if on.is_empty() { None } else { Some(on) };
+            let body = serde_json::json!({ "name": name, "roles": role, "ledgers": on });
             client.post("/v1/tokens", &body)?
         }
         TokenCommand::Revoke { id } => client.delete(&format!("/v1/tokens/{id}"))?,

@@ -28,12 +28,12 @@ impl Output {
 
     /// A line of data.
     #[expect(clippy::unused_self, reason = "printing goes through one value")]
-    pub(super) fn line(&self, line: &str) -> anyhow::Result<()> {
+    pub(super) fn line(self, line: &str) -> anyhow::Result<()> {
         writeln!(io::stdout().lock(), "{line}").context("cannot write to stdout")
     }
 
     /// A value as JSON: on one line for programs, or laid out for people.
-    pub(super) fn value<T: Serialize>(&self, value: &T) -> anyhow::Result<()> {
+    pub(super) fn value<T: Serialize>(self, value: &T) -> anyhow::Result<()> {
         let text = if self.json {
             String::from_utf8(crate::canon::sorted_to_bytes(value)?)?
         } else {
@@ -43,7 +43,7 @@ impl Output {
     }
 
     /// Something to know that is not data.
-    pub(super) fn note(&self, text: &str) {
+    pub(super) fn note(self, text: &str) {
         if !self.notes {
             return;
         }
@@ -52,12 +52,12 @@ impl Output {
     }
 
     /// What went wrong, and what led to it.
-    pub(super) fn error(&self, error: &anyhow::Error) {
+    pub(super) fn error(self, error: &anyhow::Error) {
         self.note(&format!("error: {error:#}"));
     }
 
     /// Every setting and where it comes from. The token stays hidden.
-    pub(super) fn settings(&self, layers: &Layers) -> anyhow::Result<()> {
+    pub(super) fn settings(self, layers: &Layers) -> anyhow::Result<()> {
         let mut settings = layers.settings();
         for setting in settings.iter_mut().filter(|setting| setting.name == "token") {
             setting.value = setting.value.as_ref().map(|_| "(hidden)".to_owned());
@@ -74,7 +74,7 @@ impl Output {
 
     /// A progress bar, where somebody is looking.
     #[expect(clippy::unused_self, reason = "printing goes through one value")]
-    pub(super) fn progress(&self, what: &'static str, total: u64) -> ProgressBar {
+    pub(super) fn progress(self, what: &'static str, total: u64) -> ProgressBar {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {

@@ -13,6 +13,30 @@ pub(super) const SURPRISE: &str = "mallory-api-2";
 /// The id of the document that carried the instruction.
 pub(super) const SOURCE: &str = "mallory-invoice";
 
+/// A tool of the agent, and the API that it calls.
+struct Tool {
+    name: &'static str,
+    effect: &'static str,
+    method: &'static str,
+    url: &'static str,
+}
+
+const SEND_MONEY: Tool = Tool {
+    name: "send_money",
+    effect: "external",
+    method: "POST",
+    url: "https://bank.example/v2/transfers",
+};
+const GET_BALANCE: Tool = Tool {
+    name: "get_balance",
+    effect: "read",
+    method: "GET",
+    url: "https://bank.example/v2/balance",
+};
+
+/// The causes of a record: the part of the session that each names, and how.
+type Causes<'a> = &'a [(&'a str, &'a str)];
+
 /// Writes down one session, record by record.
 struct Session {
     user: &'static str,
@@ -34,14 +58,7 @@ impl Session {
         format!("{}-{part}", self.name)
     }
 
-    fn add(
-        &mut self,
-        part: &str,
-        kind: &str,
-        causes: &[(&str, &str)],
-        data: &Value,
-        content: &Value,
-    ) {
+    fn add(&mut self, (part, kind): (&str, &str), causes: Causes<'_>, data: Value, content: Value) {
         self.second += 2;
         self.number += 1;
         let at = format!("2026-11-24T09:{:02}:{:02}Z", self.minute, self.second % 60);
@@ -60,21 +77,17 @@ impl Session {
             },
             "labels": { "env": "prod" },
         });
+        let causes: Vec<_> = causes.iter().map(cause).collect();
+        let delegated = !matches!(kind, "prompt" | "session_start");
         let members = [
-            ("causes", json!(causes.iter().map(cause).collect::<Vec<_>>())),
-            ("data", data.clone()),
-            ("content", content.clone()),
+            ("causes", !causes.is_empty(), json!(causes)),
+            ("data", true, data),
+            ("content", content != json!({}), content),
+            ("delegation", delegated, json!(format!("jti-{}", self.name))),
         ];
-        let empty = |value: &Value| match value {
-            Value::Array(elements) => elements.is_empty(),
-            Value::Object(members) => members.is_empty(),
-            _ => true,
-        };
-        for (name, value) in members.into_iter().filter(|(_, value)| !empty(value)) {
-            record[name] = value;
-        }
-        if !matches!(kind, "prompt" | "session_start" | "delegation_grant") {
-            record["delegation"] = json!(format!("jti-{}", self.name));
+        if let Value::Object(record) = &mut record {
+            let given = members.into_iter().filter(|(_, given, _)| *given);
+            record.extend(given.map(|(name, _, value)| (name.to_owned(), value)));
         }
         self.records.push(record);
     }
@@ -83,33 +96,36 @@ impl Session {
     fn begin(&mut self, prompt: &str) {
         let auth = json!({ "method": "sso", "issuer": "https://login.example.com" });
         let start = json!({ "auth": auth, "expires_at": "2026-11-24T17:00:00Z" });
-        self.add("start", "session_start", &[], &start, &json!({}));
-        self.add("prompt", "prompt", &[], &json!({ "role": "user" }), &json!({ "text": prompt }));
+        self.add(("start", "session_start"), &[], start, json!({}));
+        self.add(("prompt", "prompt"), &[], json!({ "role": "user" }), json!({ "text": prompt }));
     }
 
     /// The model answers, and asks for a tool.
-    fn think(&mut self, part: &str, causes: &[(&str, &str)], text: &str) {
+    fn think(&mut self, part: &str, causes: Causes<'_>, text: &str) {
         let data = json!({
             "model": { "provider": "example", "requested": "large-4" },
             "finish_reasons": ["tool_calls"],
         });
-        self.add(part, "model_output", causes, &data, &json!({ "text": text }));
+        self.add((part, "model_output"), causes, data, json!({ "text": text }));
     }
 
     /// The agent invokes a tool, which calls an API and gives a result.
-    fn act(&mut self, step: u32, output: &str, tool: &str, call: (&str, &str), arguments: &Value) {
+    fn act(&mut self, step: u32, output: &str, tool: &Tool, arguments: &Value) {
         let (invocation, api, result) =
             (format!("tool-{step}"), format!("api-{step}"), format!("result-{step}"));
-        let effect = if call.0 == "GET" { "read" } else { "external" };
-        let data = json!({ "tool": tool, "call_id": format!("call_{step}"), "effect": effect });
         let content = json!({ "arguments": arguments });
-        self.add(&invocation, "tool_invocation", &[(output, "triggered_by")], &data, &content);
-        let data = json!({ "method": call.0, "url": call.1, "status_code": 200 });
+        let data = json!({
+            "tool": tool.name,
+            "call_id": format!("call_{step}"),
+            "effect": tool.effect,
+        });
+        self.add((&invocation, "tool_invocation"), &[(output, "triggered_by")], data, content);
+        let data = json!({ "method": tool.method, "url": tool.url, "status_code": 200 });
         let causes = [(invocation.as_str(), "triggered_by")];
-        self.add(&api, "api_call", &causes, &data, &json!({ "request_body": arguments }));
+        self.add((&api, "api_call"), &causes, data, json!({ "request_body": arguments }));
         let causes = [(invocation.as_str(), "completes")];
         let content = json!({ "result": { "ok": true } });
-        self.add(&result, "tool_result", &causes, &json!({ "status": "success" }), &content);
+        self.add((&result, "tool_result"), &causes, json!({ "status": "success" }), content);
     }
 
     /// A document comes into the model's context.
@@ -120,13 +136,12 @@ impl Session {
             "trust": "external",
         });
         let causes = [("out-1", "triggered_by")];
-        self.add(part, "retrieval", &causes, &data, &json!({ "documents": text }));
+        self.add((part, "retrieval"), &causes, data, json!({ "documents": text }));
     }
 }
 
 /// Every record of the demonstration, session by session.
 pub(super) fn records() -> Vec<Vec<Value>> {
-    let bank = "https://bank.example/v2/transfers";
     let mut sessions = Vec::new();
     let honest = [
         ("alice@example.com", "alpha", "Pay the invoice from Contoso.", "Contoso", 420),
@@ -143,7 +158,7 @@ pub(super) fn records() -> Vec<Vec<Value>> {
         let causes = [("prompt", "triggered_by"), ("invoice", "informed_by")];
         session.think("out-2", &causes, &format!("The invoice is {amount} EUR. I will pay it."));
         let to = json!({ "to": vendor, "amount": amount, "currency": "EUR" });
-        session.act(1, "out-2", "send_money", ("POST", bank), &to);
+        session.act(1, "out-2", &SEND_MONEY, &to);
         session.think("out-3", &[("result-1", "triggered_by")], "Paid.");
         sessions.push(session.records);
     }
@@ -154,13 +169,11 @@ pub(super) fn records() -> Vec<Vec<Value>> {
     session.retrieve("invoice", HIDDEN);
     let causes = [("prompt", "triggered_by"), ("invoice", "informed_by")];
     session.think("out-2", &causes, "Checking the balance, then paying as the invoice says.");
-    let account = json!({ "account": "main" });
-    let balance = ("GET", "https://bank.example/v2/balance");
-    session.act(1, "out-2", "get_balance", balance, &account);
+    session.act(1, "out-2", &GET_BALANCE, &json!({ "account": "main" }));
     let causes = [("result-1", "triggered_by"), ("invoice", "informed_by")];
     session.think("out-3", &causes, "The supplier's new account has to be paid first.");
     let thief = json!({ "to": "DE02120300000000202051", "amount": 9_750, "currency": "EUR" });
-    session.act(2, "out-3", "send_money", ("POST", bank), &thief);
+    session.act(2, "out-3", &SEND_MONEY, &thief);
     session.think("out-4", &[("result-2", "triggered_by")], "The invoice is paid.");
     sessions.push(session.records);
     sessions

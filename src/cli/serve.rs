@@ -19,7 +19,7 @@ use crate::http::{self, App, Limits, ServeOptions, Tls};
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Runs the server until it is told to stop, and leaves nothing behind that was not committed.
-pub(super) fn serve(config: &Config, output: &Output) -> anyhow::Result<()> {
+pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
     log(config)?;
     let tls = match &config.tls {
         Some((certificate, key)) => {

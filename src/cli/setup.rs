@@ -23,7 +23,7 @@ pub(super) struct Data {
 }
 
 /// `whence init`: makes a data directory, or says that there is one.
-pub(super) fn init(config: &Config, output: &Output) -> anyhow::Result<()> {
+pub(super) fn init(config: &Config, output: Output) -> anyhow::Result<()> {
     let there = config.data.join("tokens.json").exists();
     ensure!(!there, "{} is a data directory already", config.data.display());
     open(config, output).map(drop)
@@ -31,7 +31,7 @@ pub(super) fn init(config: &Config, output: &Output) -> anyhow::Result<()> {
 
 /// Opens a data directory, and makes what is missing in it: the folder, the ledger `main`, and a
 /// first token that may do everything.
-pub(super) fn open(config: &Config, output: &Output) -> anyhow::Result<Data> {
+pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
     let folder = &config.data;
     DirBuilder::new()
         .recursive(true)

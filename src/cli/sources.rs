@@ -62,7 +62,7 @@ pub(super) struct UrlSource {
 
 impl UrlSource {
     pub(super) fn new(url: &str, token: Option<String>) -> anyhow::Result<Self> {
-        let client = Client::to(url.trim_end_matches('/'), "", token)?;
+        let client = Client::to(url.trim_end_matches('/'), "", token);
         let fetch = |name: &str| -> anyhow::Result<Vec<u8>> {
             let (status, body) = client.get_bytes(name)?;
             anyhow::ensure!(status == 200, "{url}{name} answers {status}");

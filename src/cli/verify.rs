@@ -18,7 +18,7 @@ use crate::seal::VerifierKey;
 use crate::verify::{self, Options, ReceiptClaim, Report, Source};
 
 /// Checks a log and says what is wrong with it.
-pub(super) fn verify(config: &Config, args: &Verify, output: &Output) -> anyhow::Result<ExitCode> {
+pub(super) fn verify(config: &Config, args: &Verify, output: Output) -> anyhow::Result<ExitCode> {
     let source = source(config, &args.target)?;
     let keys = args.key.iter().map(|key| read_key(key)).collect::<anyhow::Result<Vec<_>>>()?;
     let read = |path: &std::path::PathBuf| {
@@ -42,7 +42,7 @@ pub(super) fn check(
     keys: Vec<VerifierKey>,
     known: Vec<Vec<u8>>,
     receipts: Vec<ReceiptClaim>,
-    output: &Output,
+    output: Output,
 ) -> anyhow::Result<Report> {
     let total = source.meta().map_err(anyhow::Error::from_boxed)?.size;
     let bar = output.progress("verifying", total);
@@ -82,7 +82,7 @@ pub(super) fn read_key(key: &str) -> anyhow::Result<VerifierKey> {
 }
 
 /// Prints a report.
-pub(super) fn print(report: &Report, output: &Output) -> anyhow::Result<()> {
+pub(super) fn print(report: &Report, output: Output) -> anyhow::Result<()> {
     if output.json {
         return output.value(report);
     }
@@ -123,7 +123,7 @@ pub(super) fn print(report: &Report, output: &Output) -> anyhow::Result<()> {
 pub(super) fn check_archive(
     folder: &Path,
     key: &VerifierKey,
-    output: &Output,
+    output: Output,
 ) -> anyhow::Result<Report> {
     let source = ArchiveSource::new(folder);
     check(&source, vec![key.clone()], Vec::new(), Vec::new(), output)
@@ -134,7 +134,7 @@ pub(super) fn check_url(
     client: &Client,
     ledger: &str,
     key: &VerifierKey,
-    output: &Output,
+    output: Output,
 ) -> anyhow::Result<Report> {
     let url = format!("{}/tlog/{ledger}", client.url());
     let source = UrlSource::new(&url, client.token())?;

@@ -24,7 +24,7 @@ pub(super) struct Step {
 }
 
 /// Prints what led to a record, as a tree.
-pub(super) fn why(client: &Client, id: &str, output: &Output) -> anyhow::Result<()> {
+pub(super) fn why(client: &Client, id: &str, output: Output) -> anyhow::Result<()> {
     let steps = walk(client, id)?;
     if output.json {
         let records: Vec<_> =
@@ -96,7 +96,7 @@ fn excerpt(value: &Value) -> String {
 }
 
 /// Prints a session: one line a record.
-pub(super) fn print_session(session: &Value, output: &Output) -> anyhow::Result<()> {
+pub(super) fn print_session(session: &Value, output: Output) -> anyhow::Result<()> {
     if output.json {
         return output.value(session);
     }

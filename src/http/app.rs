@@ -82,7 +82,7 @@ impl App {
             return Ok(ledger);
         }
         let ledgers = Arc::clone(&self.ledgers);
-        Ok(blocking(move || Ok(ledgers.get(&name)?)).await?)
+        blocking(move || Ok(ledgers.get(&name)?)).await
     }
 }
 

@@ -120,12 +120,14 @@ impl ApiError {
 
     fn of_fields(errors: Vec<FieldError>) -> Self {
         let code = errors.first().map_or(Code::FieldInvalid, |error| error.code);
-        let status = match code {
-            Code::JsonInvalid => StatusCode::BAD_REQUEST,
-            Code::IdConflict => StatusCode::CONFLICT,
-            Code::ContentTooLarge | Code::EntryTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            _ => StatusCode::UNPROCESSABLE_ENTITY,
-        };
+        let statuses = [
+            (Code::JsonInvalid, StatusCode::BAD_REQUEST),
+            (Code::IdConflict, StatusCode::CONFLICT),
+            (Code::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+            (Code::EntryTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+        ];
+        let status = statuses.into_iter().find(|(of, _)| *of == code);
+        let status = status.map_or(StatusCode::UNPROCESSABLE_ENTITY, |(_, status)| status);
         let detail = errors.first().map_or("", |error| error.message.as_str());
         let error = Self::new(status, &code.to_string(), detail);
         let field = |FieldError { pointer, code, message }| ProblemField {
@@ -167,13 +169,14 @@ impl From<SubmitError> for ApiError {
 
 impl From<ledger::Error> for ApiError {
     fn from(error: ledger::Error) -> Self {
-        match &error {
-            ledger::Error::Unknown => Self::ledger_unknown(),
-            ledger::Error::Exists => {
-                Self::new(StatusCode::CONFLICT, "ledger_exists", &error.to_string())
-            }
-            ledger::Error::TooFar { .. } => Self::bad_request("size_unknown", &error.to_string()),
-            _ => Self::internal(chain(&error)),
+        if matches!(error, ledger::Error::Unknown) {
+            Self::ledger_unknown()
+        } else if matches!(error, ledger::Error::Exists) {
+            Self::new(StatusCode::CONFLICT, "ledger_exists", &error.to_string())
+        } else if matches!(error, ledger::Error::TooFar { .. }) {
+            Self::bad_request("size_unknown", &error.to_string())
+        } else {
+            Self::internal(chain(&error))
         }
     }
 }

@@ -58,12 +58,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Query::<T>::from_request_parts(parts, state).await {
-            Ok(Query(query)) => Ok(Self(query)),
-            Err(_) => {
-                let detail = "the query has a name or a value that this call does not take";
-                Err(ApiError::bad_request("query_invalid", detail))
-            }
-        }
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|_| {
+            let detail = "the query has a name or a value that this call does not take";
+            ApiError::bad_request("query_invalid", detail)
+        })
     }
 }

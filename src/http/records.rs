@@ -1,7 +1,6 @@
 //! `/v1/ledgers/{ledger}/records` and `/sessions`: records in, records out.
 
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -15,9 +14,8 @@ use super::error::ApiError;
 use super::reading::{self, Params};
 use crate::access::Action;
 use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
-use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, View};
+use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, StoredPart, View};
 use crate::record::{Draft, Entry, Event, Flag, Timestamp};
-use crate::store::StoredPart;
 
 /// What an answer to appended records includes.
 #[derive(Debug, Deserialize)]
@@ -64,7 +62,8 @@ pub(super) struct List<T> {
     /// The items.
     data: Vec<T>,
     /// Cursors to the pages before and after.
-    list_metadata: ListMetadata,
+    #[serde(rename = "list_metadata")]
+    metadata: ListMetadata,
 }
 
 /// Where a list goes on.
@@ -78,7 +77,7 @@ pub(super) struct ListMetadata {
 
 impl<T> List<T> {
     pub(super) fn new(data: Vec<T>, after: Option<String>) -> Self {
-        Self { object: "list", data, list_metadata: ListMetadata { before: None, after } }
+        Self { object: "list", data, metadata: ListMetadata { before: None, after } }
     }
 }
 
@@ -88,12 +87,12 @@ pub(super) async fn append(
     Caller(grant): Caller,
     Path(ledger): Path<String>,
     Params(query): Params<Include>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Append).await?;
-    let read = reading::body(&app, &headers, body).await?;
-    let (records, is_list) = prepare(&ledger, &headers, &read.bytes)?;
+    let (parts, body) = request.into_parts();
+    let read = reading::body(&app, &parts.headers, body).await?;
+    let (records, is_list) = prepare(&ledger, &parts.headers, &read.bytes)?;
     let receipts = ledger.submit(records).await?;
 
     let old = receipts.iter().all(|receipt| receipt.duplicate);

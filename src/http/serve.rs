@@ -59,7 +59,7 @@ pub async fn serve(
         limit(server.http_builder());
         return server.handle(handle).serve(service).await;
     };
-    let config = RustlsConfig::from_config(Arc::new(tls_config(tls)?));
+    let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
     let mut server = axum_server::from_tcp_rustls(listener, config)?;
     limit(server.http_builder());
     server.handle(handle).serve(service).await
@@ -79,7 +79,7 @@ fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::T
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
 }
 
-fn tls_config(tls: Tls) -> io::Result<rustls::ServerConfig> {
+fn tls_config(tls: &Tls) -> io::Result<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

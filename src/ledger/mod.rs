@@ -35,6 +35,8 @@ pub use receipt::Receipt;
 pub use registry::{Ledgers, Settings};
 pub use view::{Published, RecordView, SeqEntry, View};
 
+pub use crate::store::StoredPart;
+
 use std::fmt;
 use std::io;
 

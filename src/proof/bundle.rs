@@ -70,3 +70,44 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl std::iter::FusedIterator for Entries<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_back() {
+        let longest = vec![7; ENTRY_BYTES_MAX];
+        let written: [&[u8]; 4] = [b"one", b"", &longest, b"four"];
+        let mut bundle = Vec::new();
+        for entry in written {
+            push_entry(&mut bundle, entry).unwrap();
+        }
+        let read: Result<Vec<_>, _> = entries(&bundle).collect();
+        assert_eq!(read.unwrap(), written);
+
+        let bytes = ENTRY_BYTES_MAX + 1;
+        let before = bundle.clone();
+        let error = push_entry(&mut bundle, &vec![7; bytes]).unwrap_err();
+        assert_eq!((error, bundle), (BundleError::EntryTooLong { bytes }, before));
+    }
+
+    #[test]
+    fn a_bundle_cut_anywhere_but_between_entries_is_found() {
+        let bundle = b"\0\x03one\0\x00\0\x04four";
+        for end in 0..=bundle.len() {
+            let whole = [0, 5, 7, bundle.len()].contains(&end);
+            let last = entries(&bundle[..end]).last();
+            assert_eq!(last == Some(Err(BundleError::CutShort)), !whole, "{end}");
+        }
+    }
+
+    #[test]
+    fn the_257th_entry_ends_the_reading() {
+        let bundle = [0; 2 * 257];
+        assert_eq!(entries(&bundle[2..]).flatten().count(), 256);
+        let mut read = entries(&bundle).skip(256);
+        assert_eq!(read.next(), Some(Err(BundleError::TooManyEntries)));
+        assert_eq!(read.next(), None);
+    }
+}

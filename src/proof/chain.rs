@@ -79,3 +79,33 @@ impl Chain {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_name_the_one_before_follow() {
+        let (mut written, mut read) = (Chain::new(), Chain::new());
+        for number in 0..3 {
+            let hash = EntryHash::of(&[number]);
+            let (number, previous) = written.push(hash);
+            assert_eq!(read.follow(number, previous, hash), Ok(()));
+        }
+        assert_eq!(written, read);
+        assert_eq!((read.length(), read.last()), (3, Some(EntryHash::of(&[2]))));
+    }
+
+    #[test]
+    fn a_break_is_reported_once() {
+        let hash = |byte: u8| EntryHash::of(&[byte]);
+        let mut chain = Chain::resume(5, Some(hash(4)));
+        let gap = BrokenLink::Number { expected: 5, found: 6 };
+        assert_eq!(chain.follow(6, Some(hash(5)), hash(6)), Err(gap));
+        let other = BrokenLink::Previous { expected: Some(hash(6)), found: Some(hash(0)) };
+        assert_eq!(chain.follow(7, Some(hash(0)), hash(7)), Err(other));
+        let none = BrokenLink::Previous { expected: Some(hash(7)), found: None };
+        assert_eq!(chain.follow(8, None, hash(8)), Err(none));
+        assert_eq!(chain.follow(9, Some(hash(8)), hash(9)), Ok(()));
+    }
+}

@@ -139,3 +139,154 @@ impl Climb {
         self.last >>= 1;
     }
 }
+
+/// Proofs of trees too large to build: the hashes are made up, and the roots follow from them by the
+/// recursive definitions of RFC 6962 §2.1.1 and §2.1.2, which the code above does not use.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hash(number: u64) -> TreeHash {
+        TreeHash::leaf(&number.to_be_bytes())
+    }
+
+    fn split(leaves: u64) -> u64 {
+        1 << (leaves - 1).ilog2()
+    }
+
+    /// Makes up a proof, and gives the root that it leads to.
+    fn inclusion(place: u64, size: u64, proof: &mut Vec<TreeHash>) -> TreeHash {
+        if size == 1 {
+            return hash(0);
+        }
+        let left = split(size);
+        let inner = if place < left {
+            inclusion(place, left, proof)
+        } else {
+            inclusion(place - left, size - left, proof)
+        };
+        proof.push(hash(1 + u64::try_from(proof.len()).unwrap()));
+        let sibling = proof.last().unwrap();
+        if place < left { TreeHash::node(&inner, sibling) } else { TreeHash::node(sibling, &inner) }
+    }
+
+    /// Makes up a proof, and gives the two roots that it leads to.
+    fn consistency(
+        from: u64,
+        to: u64,
+        whole: bool,
+        proof: &mut Vec<TreeHash>,
+    ) -> (TreeHash, TreeHash) {
+        if from == to {
+            if !whole {
+                proof.push(hash(0));
+            }
+            return (hash(0), hash(0));
+        }
+        let left = split(to);
+        let (earlier, later) = if from <= left {
+            consistency(from, left, whole, proof)
+        } else {
+            consistency(from - left, to - left, false, proof)
+        };
+        proof.push(hash(1 + u64::try_from(proof.len()).unwrap()));
+        let sibling = proof.last().unwrap();
+        if from <= left {
+            (earlier, TreeHash::node(&later, sibling))
+        } else {
+            (TreeHash::node(sibling, &earlier), TreeHash::node(sibling, &later))
+        }
+    }
+
+    /// Numbers of every magnitude, and near powers of two more often than chance has them.
+    fn number() -> impl Strategy<Value = u64> {
+        let near =
+            (0..64u32, -2..=2i64).prop_map(|(bits, by)| (1u64 << bits).wrapping_add_signed(by));
+        let any = (any::<u64>(), 0..64u32).prop_map(|(number, shift)| number >> shift);
+        prop_oneof![near, any, Just(u64::MAX)]
+    }
+
+    /// The proof as it is, and ways in which it can be wrong.
+    fn is_the_only_one(
+        proof: &[TreeHash],
+        at: prop::sample::Index,
+        verify: impl Fn(&[TreeHash]) -> Result<(), ProofError>,
+    ) -> Result<(), TestCaseError> {
+        prop_assert_eq!(verify(proof), Ok(()));
+        let longer = [proof, &[hash(9)]].concat();
+        prop_assert_eq!(verify(&longer), Err(ProofError::WrongLength));
+        if let Some((_, shorter)) = proof.split_last() {
+            prop_assert!(verify(shorter).is_err());
+            let mut changed = proof.to_vec();
+            *at.get_mut(&mut changed) = hash(1_000);
+            prop_assert!(verify(&changed).is_err());
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn an_inclusion_proof_of_any_tree_is_checked(
+            size in number(), place in number(), at: prop::sample::Index,
+        ) {
+            prop_assume!(size > 0);
+            let place = place % size;
+            let mut proof = Vec::new();
+            let root = inclusion(place, size, &mut proof);
+            is_the_only_one(&proof, at, |proof| verify_inclusion(&hash(0), place, size, proof, &root))?;
+
+            prop_assert!(verify_inclusion(&hash(1), place, size, &proof, &root).is_err());
+            prop_assert!(verify_inclusion(&hash(0), place, size, &proof, &hash(0)).is_err()
+                || size == 1);
+            for other in [place.wrapping_sub(1), place.wrapping_add(1), place ^ 1, size] {
+                if other != place {
+                    prop_assert!(verify_inclusion(&hash(0), other, size, &proof, &root).is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn a_consistency_proof_of_any_two_trees_is_checked(
+            a in number(), b in number(), at: prop::sample::Index,
+        ) {
+            let (from, to) = (a.min(b), a.max(b));
+            prop_assume!(0 < from && from < to);
+            let mut proof = Vec::new();
+            let (earlier, later) = consistency(from, to, true, &mut proof);
+            is_the_only_one(&proof, at, |proof| {
+                verify_consistency(from, &earlier, to, &later, proof)
+            })?;
+            let forged = hash(1_000);
+            prop_assert!(verify_consistency(from, &forged, to, &later, &proof).is_err());
+            prop_assert_eq!(
+                verify_consistency(from, &earlier, to, &forged, &proof),
+                Err(ProofError::WrongRoot)
+            );
+        }
+
+        #[test]
+        fn made_up_proofs_fail_without_panic(a in number(), b in number(), length in 1..70usize) {
+            let proof = vec![hash(1); length];
+            prop_assert!(verify_inclusion(&hash(0), a, b, &proof, &hash(0)).is_err());
+            let (one, other) = (hash(0), hash(1));
+            prop_assert!(verify_consistency(a, &one, b, &other, &proof).is_err());
+        }
+    }
+
+    #[test]
+    fn equal_trees_and_the_empty_tree_need_an_empty_proof() {
+        let (empty, root, other) = (TreeHash::empty(), hash(1), hash(2));
+        let verify = verify_consistency;
+        assert_eq!(verify(0, &empty, 0, &empty, &[]), Ok(()));
+        assert_eq!(verify(0, &empty, 7, &root, &[]), Ok(()));
+        assert_eq!(verify(7, &root, 7, &root, &[]), Ok(()));
+        assert_eq!(verify(0, &empty, 7, &root, &[root]), Err(ProofError::WrongLength));
+        assert_eq!(verify(7, &root, 7, &root, &[root]), Err(ProofError::WrongLength));
+        assert_eq!(verify(0, &root, 7, &root, &[]), Err(ProofError::WrongEarlierRoot));
+        assert_eq!(verify(7, &root, 7, &other, &[]), Err(ProofError::WrongRoot));
+        assert_eq!(verify(6, &root, 7, &other, &[]), Err(ProofError::WrongLength));
+        let outside = ProofError::OutOfRange { place: 8, size: 7 };
+        assert_eq!(verify(8, &root, 7, &other, &[]), Err(outside));
+    }
+}

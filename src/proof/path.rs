@@ -134,3 +134,60 @@ fn parse_place(text: &str) -> Option<(u64, u16)> {
     }
     Some((index, width))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path() -> impl Strategy<Value = TilePath> {
+        let index = (any::<u64>(), 0u32..64).prop_map(|(index, shift)| index >> shift);
+        (0..3u8, 0..=LEVEL_MAX, index, 1..=FULL).prop_map(
+            |(kind, level, index, width)| match kind {
+                0 => TilePath::Hash { level, index, width },
+                1 => TilePath::Entries { index, width },
+                _ => TilePath::Content { index, width },
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(path in path()) {
+            prop_assert_eq!(path.to_string().parse(), Ok(path));
+        }
+
+        #[test]
+        fn a_changed_path_is_refused_or_another_path(
+            path in path(),
+            at: prop::sample::Index,
+            with in "[-+0-9a-fx./p ]{0,2}",
+        ) {
+            let text = path.to_string();
+            let at = at.index(text.len());
+            let changed = format!("{}{with}{}", &text[..at], &text[at + 1..]);
+            if let Ok(other) = changed.parse::<TilePath>() {
+                prop_assert_eq!(other.to_string(), changed);
+            }
+        }
+
+        #[test]
+        fn widths_of_a_level_add_up(size in 0u64..200_000, level in 0u8..4) {
+            let widths = (0..).map_while(|index| tile_width(size, level, index)).map(u64::from);
+            prop_assert_eq!(widths.sum::<u64>(), size >> (8 * level));
+        }
+    }
+
+    #[test]
+    fn a_tree_of_70000_has_the_tiles_that_the_format_says() {
+        assert_eq!(tile_width(70_000, 0, 272), Some(256));
+        assert_eq!(tile_width(70_000, 0, 273), Some(112));
+        assert_eq!(tile_width(70_000, 0, 274), None);
+        assert_eq!(tile_width(70_000, 1, 0), Some(256));
+        assert_eq!(tile_width(70_000, 1, 1), Some(17));
+        assert_eq!(tile_width(70_000, 2, 0), Some(1));
+        assert_eq!(tile_width(70_000, 3, 0), None);
+        assert_eq!(tile_width(u64::MAX, 7, 0), Some(255));
+        assert_eq!(tile_width(u64::MAX, 255, u64::MAX), None);
+    }
+}

@@ -110,3 +110,55 @@ impl Tile {
         self.hashes().iter().flat_map(|hash| *hash.as_bytes()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(number: u64) -> TreeHash {
+        TreeHash::leaf(&number.to_be_bytes())
+    }
+
+    #[test]
+    fn only_what_is_complete_has_a_node() {
+        let mut tile = Tile::new();
+        for number in 0..5 {
+            tile.push(hash(number)).unwrap();
+        }
+        let left = TreeHash::node(&hash(0), &hash(1));
+        let right = TreeHash::node(&hash(2), &hash(3));
+        assert_eq!(tile.node(0, 4), Some(hash(4)));
+        assert_eq!(tile.node(1, 1), Some(right));
+        assert_eq!(tile.node(2, 0), Some(TreeHash::node(&left, &right)));
+        for (height, index) in [(0, 5), (1, 2), (2, 1), (3, 0), (8, 0), (9, 0), (255, u64::MAX)] {
+            assert_eq!(tile.node(height, index), None, "{height} {index}");
+        }
+    }
+
+    #[test]
+    fn a_tile_is_full_at_256_hashes_and_stays_as_it_is() {
+        let mut tile = Tile::new();
+        for number in 0..TILE_WIDTH {
+            assert!(!tile.is_full() && tile.root().is_none());
+            tile.push(hash(number)).unwrap();
+        }
+        let full = tile.clone();
+        assert!(full.root().is_some());
+        assert_eq!(tile.push(hash(256)), Err(TileFull));
+        assert_eq!(tile, full);
+    }
+
+    #[test]
+    fn bytes_are_the_bottom_row() {
+        let mut tile = Tile::new();
+        for number in 0..TILE_WIDTH {
+            tile.push(hash(number)).unwrap();
+            let bytes = tile.to_bytes();
+            assert_eq!(bytes.len(), 32 * tile.len());
+            assert_eq!(Tile::from_bytes(&bytes), Ok(tile.clone()));
+        }
+        for bytes in [0, 31, 33, 257 * 32] {
+            assert_eq!(Tile::from_bytes(&vec![0; bytes]), Err(BadTile { bytes }));
+        }
+    }
+}

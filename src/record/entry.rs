@@ -268,7 +268,7 @@ impl<'a> Entry<'a> {
             source: self.source.as_deref(),
         };
         let causes = self.causes.iter().map(|cause| (cause.id.as_str(), cause.rel));
-        let flags = facts.check(causes, faults);
+        let flags = facts.check(&causes, faults);
         if flags.iter().any(|flag| !self.flags.contains(flag)) {
             wrong("flags", "a flag that follows from the record is not there", faults);
         }

@@ -168,7 +168,7 @@ impl Event {
         };
         check_author(facts.kind, by_server, posted, faults);
         let causes = draft.causes.iter().map(|cause| (&*cause.id, cause.rel));
-        let flags = facts.check(causes, faults);
+        let flags = facts.check(&causes, faults);
 
         draft.agent.check(At::ROOT.member("agent"), faults);
         draft.causes.check(At::ROOT.member("causes"), faults);
@@ -244,7 +244,7 @@ impl Facts<'_> {
     /// Notes every broken rule of SPEC 2.4 and 2.5, and returns the flags that follow instead.
     pub(super) fn check<'c>(
         &self,
-        causes: impl Iterator<Item = (&'c str, Rel)> + Clone,
+        causes: &(impl Iterator<Item = (&'c str, Rel)> + Clone),
         faults: &mut Faults,
     ) -> Vec<Flag> {
         self.check_context(faults);
@@ -323,7 +323,7 @@ impl Facts<'_> {
     /// R4: what the kind needs is there, or an observer who cannot know it gets a flag.
     fn check_missing<'c>(
         &self,
-        causes: impl Iterator<Item = (&'c str, Rel)> + Clone,
+        causes: &(impl Iterator<Item = (&'c str, Rel)> + Clone),
         faults: &mut Faults,
     ) -> Vec<Flag> {
         let rules = self.kind.rules();

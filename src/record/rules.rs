@@ -14,6 +14,7 @@ use super::limits::CAUSES_MAX;
 
 /// What one kind of record needs, as far as it can be told from the record alone.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of a table")]
 pub struct Rules {
     /// The kind.
     pub kind: Kind,
@@ -59,6 +60,10 @@ pub fn cause_allowed(kind: Kind, rel: Rel, cause_kind: Kind) -> bool {
 
 impl Kind {
     /// The kind's row of the table.
+    ///
+    /// # Panics
+    ///
+    /// Never: that every kind has a row is checked when the crate is compiled.
     #[expect(clippy::expect_used, reason = "the table is checked when it is compiled")]
     pub fn rules(self) -> &'static Rules {
         let row = TABLE.binary_search_by(|row| row.kind.cmp(&self));

@@ -229,3 +229,101 @@ impl fmt::Display for SignedCheckpoint {
         self.note.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let origin = "example.com/main".parse().unwrap();
+        Checkpoint::new(origin, 7, TreeHash::leaf(b"x")).unwrap()
+    }
+
+    fn keys(seed: u8) -> (SigningKey, VerifierKey) {
+        let key = SigningKey::from_seed(&[seed; 32]);
+        let verifier = key.verifier_key(checkpoint().origin().key_name().clone());
+        (key, verifier)
+    }
+
+    fn witness() -> Cosigner {
+        Cosigner::new("witness.example".parse().unwrap(), SigningKey::from_seed(&[9; 32]))
+    }
+
+    fn reread(signed: &SignedCheckpoint) -> UnverifiedCheckpoint {
+        UnverifiedCheckpoint::parse(signed.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_checkpoint_is_verified_under_each_key_that_signed_it() {
+        let [(one, by_one), (two, by_two)] = [keys(1), keys(2)];
+        let signed = checkpoint().sign(&one).with_signature(&two).unwrap();
+        for by in [vec![by_one.clone()], vec![by_two.clone()], vec![by_one, by_two]] {
+            let verified = reread(&signed).verify(&by).unwrap();
+            assert_eq!(verified.checkpoint(), &checkpoint());
+            assert_eq!(verified.verified().len(), by.len());
+        }
+        assert_eq!(reread(&signed).verify(&[keys(3).1]), Err(Error::NotSigned));
+    }
+
+    #[test]
+    fn a_witness_alone_does_not_vouch_for_a_checkpoint() {
+        let (key, verifier) = keys(1);
+        let signed =
+            checkpoint().sign(&key).with_own_cosignature(&witness(), 1_700_000_000).unwrap();
+        let by_witness = witness().verifier_key().clone();
+        let refused = reread(&signed).verify(std::slice::from_ref(&by_witness));
+        assert_eq!(refused, Err(Error::NotSignedByLog));
+
+        let verified = reread(&signed).verify(&[by_witness, verifier]).unwrap();
+        let times: Vec<_> = verified.verified().iter().map(|by| by.time).collect();
+        assert_eq!(times, [None, Some(1_700_000_000)]);
+        assert_eq!(verified, signed);
+    }
+
+    #[test]
+    fn the_key_of_another_log_does_not_vouch_for_a_checkpoint() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let other = key.verifier_key("example.com/other".parse().unwrap());
+        let signature = key.sign(checkpoint().to_string().as_bytes()).to_vec();
+        let note = Note::of_one(checkpoint().to_string(), NoteSignature::new(&other, signature));
+        let read = UnverifiedCheckpoint::parse(note.to_string().as_bytes()).unwrap();
+        assert_eq!(read.verify(&[other]), Err(Error::NotSignedByLog));
+    }
+
+    #[test]
+    fn a_cosignature_from_elsewhere_is_checked_before_it_is_added() {
+        let (key, _) = keys(1);
+        let by = [witness().verifier_key().clone()];
+        let signed = checkpoint().sign(&key);
+        let cosignature = witness().cosign(&checkpoint(), 5).unwrap();
+        let cosigned = signed.clone().with_cosignature(cosignature.clone(), &by).unwrap();
+        assert_eq!(cosigned, signed.clone().with_own_cosignature(&witness(), 5).unwrap());
+
+        let later = Checkpoint { size: 8, ..checkpoint() }.sign(&key);
+        assert!(matches!(
+            later.with_cosignature(cosignature.clone(), &by),
+            Err(Error::BadSignature { .. })
+        ));
+        assert_eq!(signed.with_cosignature(cosignature, &[]), Err(Error::NotSigned));
+    }
+
+    #[test]
+    fn the_time_of_a_cosignature_is_bounded() {
+        for (time, fits) in [(0, false), (1, true), ((1 << 63) - 1, true), (1 << 63, false)] {
+            assert_eq!(witness().cosign(&checkpoint(), time).is_ok(), fits, "{time}");
+        }
+    }
+
+    #[test]
+    fn extension_lines_are_refused_by_name() {
+        let text = format!("{}more\n", checkpoint());
+        assert_eq!(text.parse::<Checkpoint>(), Err(Error::Extension));
+    }
+
+    #[test]
+    fn an_empty_tree_has_the_empty_root() {
+        let origin = checkpoint().origin().clone();
+        assert!(Checkpoint::new(origin.clone(), 0, TreeHash::empty()).is_ok());
+        assert_eq!(Checkpoint::new(origin, 0, TreeHash::leaf(b"x")), Err(Error::EmptyRoot));
+    }
+}

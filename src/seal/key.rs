@@ -184,3 +184,46 @@ impl FromStr for VerifierKey {
         Err(if is_an_id { Error::KeyId } else { Error::VerifierKey })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_never_shows_in_debugging_output() {
+        let key = SigningKey::from_seed(&[0x42; 32]);
+        assert_eq!(format!("{key:?}"), "SigningKey(..)");
+    }
+
+    #[test]
+    fn the_text_form_is_that_of_the_specification() {
+        let text = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+        let key: VerifierKey = text.parse().unwrap();
+        assert_eq!(key.to_string(), text);
+        assert_eq!((key.id(), key.kind()), (0x530d_903a, KeyKind::Note));
+    }
+
+    #[test]
+    fn a_key_has_another_id_under_each_name_and_for_each_use() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let [a, b]: [KeyName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let log = key.verifier_key(a.clone());
+        assert_ne!(log.id(), key.verifier_key(b).id());
+        assert_ne!(log.id(), key.cosigner_key(a).id());
+    }
+
+    #[test]
+    fn a_signature_is_no_cosignature_of_the_same_text() {
+        let (key, name) = (SigningKey::from_seed(&[1; 32]), "a".parse::<KeyName>().unwrap());
+        let signature = key.sign(b"text\n");
+        assert!(key.verifier_key(name.clone()).verify("text\n", &signature).is_some());
+        let timed = [1u64.to_be_bytes().as_slice(), &signature].concat();
+        assert!(key.cosigner_key(name.clone()).verify("text\n", &timed).is_none());
+
+        let time_signed = key.sign(cosignature::message("text\n", 1).as_bytes());
+        let timed = [1u64.to_be_bytes().as_slice(), &time_signed].concat();
+        let verified = key.cosigner_key(name.clone()).verify("text\n", &timed).unwrap();
+        assert_eq!(verified.time, Some(1));
+        assert!(key.verifier_key(name).verify("text\n", &time_signed).is_none());
+    }
+}

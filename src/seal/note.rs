@@ -183,3 +183,96 @@ impl fmt::Display for Note {
         self.signatures.iter().try_for_each(|signature| write!(f, "{signature}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::SigningKey;
+    use proptest::prelude::*;
+
+    fn key(seed: u8) -> (SigningKey, VerifierKey) {
+        let key = SigningKey::from_seed(&[seed; 32]);
+        let verifier = key.verifier_key("example.com/log".parse().unwrap());
+        (key, verifier)
+    }
+
+    fn sign(text: &str, seed: u8) -> NoteSignature {
+        let (key, verifier) = key(seed);
+        NoteSignature::new(&verifier, key.sign(text.as_bytes()).to_vec())
+    }
+
+    #[test]
+    fn a_note_is_verified_by_the_keys_that_signed_it() {
+        let text = "one\n\ntwo\n";
+        let note = Note::new(text.into(), vec![sign(text, 1), sign(text, 2)]).unwrap();
+        let [one, two, three] = [1, 2, 3].map(|seed| key(seed).1);
+        let by = |keys: &[VerifierKey]| {
+            note.verify(keys).map(|all| all.into_iter().map(|by| by.key).collect::<Vec<_>>())
+        };
+        assert_eq!(by(&[two.clone(), one.clone(), three.clone()]), Ok(vec![one, two.clone()]));
+        assert_eq!(by(&[two.clone(), two.clone()]), Ok(vec![two]));
+        assert_eq!(by(&[three]), Err(Error::NotSigned));
+        assert_eq!(by(&[]), Err(Error::NotSigned));
+    }
+
+    #[test]
+    fn one_wrong_signature_by_a_known_key_refuses_the_note() {
+        let (text, [one, two]) = ("text\n", [1, 2].map(|seed| key(seed).1));
+        let forged = NoteSignature { key_id: two.id(), ..sign(text, 1) };
+        let note = Note::new(text.into(), vec![sign(text, 1), forged]).unwrap();
+        assert!(note.verify(std::slice::from_ref(&one)).is_ok());
+        let error = Error::BadSignature { name: two.name().to_string(), id: two.id() };
+        assert_eq!(note.verify(&[one, two]), Err(error));
+    }
+
+    #[test]
+    fn the_first_signature_of_a_key_counts() {
+        let (text, one) = ("text\n", [key(1).1]);
+        let [right, wrong] = [sign(text, 1), sign("other\n", 1)];
+        let note = |lines: [&NoteSignature; 2]| {
+            Note::new(text.into(), lines.map(Clone::clone).to_vec()).unwrap()
+        };
+        assert_eq!(note([&right, &wrong]).verify(&one).unwrap().len(), 1);
+        assert!(note([&wrong, &right]).verify(&one).is_err());
+    }
+
+    #[test]
+    fn limits_hold_when_reading_and_when_writing() {
+        let signatures = vec![sign("text\n", 1); SIGNATURES_MAX];
+        let note = Note::new("text\n".into(), signatures).unwrap();
+        let more = format!("{note}{}", sign("text\n", 1));
+        assert_eq!(Note::parse(more.as_bytes()), Err(Error::TooManySignatures));
+        assert_eq!(note.with_signature(sign("text\n", 1)), Err(Error::TooManySignatures));
+
+        let signature = sign("", 1);
+        let room = NOTE_BYTES_MAX - 2 - signature.to_string().len();
+        let note = |bytes| Note::new("x".repeat(bytes) + "\n", vec![signature.clone()]);
+        let longest = note(room).unwrap().to_string();
+        assert_eq!(longest.len(), NOTE_BYTES_MAX);
+        assert!(Note::parse(longest.as_bytes()).is_ok());
+        let too_long = Err(Error::TooLong { part: Part::Note });
+        assert_eq!(note(room + 1), too_long);
+        assert_eq!(Note::parse(format!("x{longest}").as_bytes()), too_long);
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_is_written_back_the_same(
+            text in "([a\u{2014} ]{0,3}\n){1,3}",
+            seeds in prop::collection::vec(1..4u8, 1..4),
+            at: prop::sample::Index,
+            with in prop::collection::vec(any::<u8>(), 0..3),
+        ) {
+            let signatures = seeds.iter().map(|seed| sign(&text, *seed)).collect();
+            let note = Note::new(text, signatures).unwrap();
+            let mut bytes = note.to_string().into_bytes();
+            prop_assert_eq!(Note::parse(&bytes), Ok(note));
+
+            let at = at.index(bytes.len());
+            bytes.splice(at..=at, with);
+            if let Ok(other) = Note::parse(&bytes) {
+                prop_assert_eq!(other.to_string().into_bytes(), bytes);
+            }
+        }
+    }
+}

@@ -149,3 +149,86 @@ impl fmt::Display for TlogProof {
         write!(f, "\n{note}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+    use crate::proof::ProofError;
+    use crate::seal::{Checkpoint, SigningKey};
+    use proptest::prelude::*;
+
+    fn proof() -> (TlogProof, TreeHash, [VerifierKey; 1]) {
+        let [left, right] = [TreeHash::leaf(b"left"), TreeHash::leaf(b"right")];
+        let origin: crate::seal::Origin = "example.com/main".parse().unwrap();
+        let key = SigningKey::from_seed(&[1; 32]);
+        let keys = [key.verifier_key(origin.key_name().clone())];
+        let checkpoint = Checkpoint::new(origin, 2, TreeHash::node(&left, &right)).unwrap();
+        (TlogProof::new(1, vec![left], &checkpoint.sign(&key)).unwrap(), right, keys)
+    }
+
+    #[test]
+    fn a_proof_is_for_one_leaf_under_one_key() {
+        let (proof, leaf, keys) = proof();
+        let read = TlogProof::parse(proof.to_string().as_bytes()).unwrap();
+        assert_eq!(read, proof);
+        assert_eq!(read.verify(&leaf, &keys).unwrap().checkpoint().size(), 2);
+        let other = TreeHash::leaf(b"other");
+        assert_eq!(read.verify(&other, &keys), Err(Error::Proof(ProofError::WrongRoot)));
+        assert_eq!(read.verify(&leaf, &[]), Err(Error::NotSigned));
+    }
+
+    #[test]
+    fn extra_bytes_are_bounded() {
+        let (proof, ..) = proof();
+        let most = proof.clone().with_extra(vec![7; EXTRA_BYTES_MAX]).unwrap();
+        assert_eq!(TlogProof::parse(most.to_string().as_bytes()), Ok(most));
+        let too_long = Err(Error::TooLong { part: Part::ProofExtra });
+        assert_eq!(proof.clone().with_extra(vec![7; EXTRA_BYTES_MAX + 1]), too_long);
+        assert!(proof.with_extra(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn hashes_are_bounded() {
+        let (proof, ..) = proof();
+        let line = format!("{}\n", BASE64.encode(&[7; 32]));
+        let with = |count| {
+            proof.to_string().replace("index 1\n", &format!("index 1\n{}", line.repeat(count)))
+        };
+        assert!(TlogProof::parse(with(62).as_bytes()).is_ok());
+        let too_long = Err(Error::TooLong { part: Part::ProofHashes });
+        assert_eq!(TlogProof::parse(with(63).as_bytes()), too_long);
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_file_is_refused_or_written_back_the_same(
+            extra in prop::option::of(prop::collection::vec(any::<u8>(), 1..9)),
+            at: prop::sample::Index,
+            with in prop::collection::vec(any::<u8>(), 0..3),
+        ) {
+            static PROOF: LazyLock<(TlogProof, TreeHash, [VerifierKey; 1])> =
+                LazyLock::new(proof);
+            let (proof, leaf, keys) = &*PROOF;
+            let proof = match extra {
+                Some(extra) => proof.clone().with_extra(extra).unwrap(),
+                None => proof.clone(),
+            };
+            let mut bytes = proof.to_string().into_bytes();
+            let read = TlogProof::parse(&bytes);
+            prop_assert_eq!(read.as_ref(), Ok(&proof));
+
+            let at = at.index(bytes.len());
+            bytes.splice(at..=at, with);
+            if let Ok(other) = TlogProof::parse(&bytes) {
+                prop_assert_eq!(other.to_string().into_bytes(), bytes);
+                if other.verify(leaf, keys).is_ok() {
+                    prop_assert_eq!(other.path(), proof.path());
+                    prop_assert_eq!(other.index(), proof.index());
+                    prop_assert_eq!(other.checkpoint().claim(), proof.checkpoint().claim());
+                }
+            }
+        }
+    }
+}

@@ -443,8 +443,9 @@ fn receipts(
             findings.push(claim.seq, Code::ReceiptWrong, message);
             continue;
         };
-        let same =
-            hash == claim.entry_hash && id.is_none_or(|id| id == lookup_key(claim.id.as_bytes()));
+        let same = linker.leaf(claim.seq) == Some(claim.leaf_hash)
+            && hash == claim.entry_hash
+            && id.is_none_or(|id| id == lookup_key(claim.id.as_bytes()));
         let covered = notes
             .signed
             .get(&Origin::Receipt(place))

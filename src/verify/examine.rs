@@ -4,7 +4,7 @@ use super::finding::{Code, Finding};
 use super::source::{Meta, Source, SourceError};
 use crate::canon::{ContentDigest, EntryHash, Salt, TreeHash, lookup_key};
 use crate::proof::{TILE_WIDTH, TilePath, bundle};
-use crate::record::{Entry, Kind, Rel, Timestamp};
+use crate::record::{Data, Entry, Kind, Rel, ResolvedCause, Timestamp};
 
 /// The entries of one bundle, as far as they can be read.
 #[derive(Debug, Default)]
@@ -110,12 +110,12 @@ impl Examined {
                 continue;
             };
             match take_part(rest) {
-                None => {
+                Part::Damaged => {
                     self.find(seq, Code::BundleMalformed, "the content is cut or damaged");
                     *content = None;
                 }
-                Some(None) => self.contents_absent += 1,
-                Some(Some((salt, bytes))) => {
+                Part::Absent => self.contents_absent += 1,
+                Part::There(salt, bytes) => {
                     self.contents += 1;
                     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     let same = ContentDigest::of(&salt, bytes) == commitment.digest;
@@ -136,14 +136,13 @@ impl Examined {
 fn links(entry: &Entry<'_>) -> Links {
     let session =
         entry.session.as_ref().map(|session| (session.id.as_str().into(), session.n, session.prev));
-    let cause = |cause: &crate::record::ResolvedCause<'_>| {
+    let cause = |cause: &ResolvedCause<'_>| {
         (cause.rel, lookup_key(cause.id.as_bytes()), cause.seq, cause.entry_hash)
     };
-    let genesis = match &*entry.data {
-        crate::record::Data::Genesis(genesis) => {
-            Some((genesis.origin.to_string(), genesis.key.to_string()))
-        }
-        _ => None,
+    let genesis = if let Data::Genesis(genesis) = &*entry.data {
+        Some((genesis.origin.to_string(), genesis.key.to_string()))
+    } else {
+        None
     };
     Links {
         id: entry.id.as_str().into(),
@@ -156,23 +155,32 @@ fn links(entry: &Entry<'_>) -> Links {
     }
 }
 
-/// Takes one part off the head of a content bundle: `Some(None)` if it is withheld or erased, `None`
-/// if the bytes are no part.
-fn take_part<'a>(rest: &mut &'a [u8]) -> Option<Option<(Salt, &'a [u8])>> {
-    let (state, after) = rest.split_first()?;
+/// One part of a content bundle.
+enum Part<'a> {
+    /// Salt and bytes.
+    There(Salt, &'a [u8]),
+    /// Withheld or erased.
+    Absent,
+    /// The bytes are no part.
+    Damaged,
+}
+
+/// Takes one part off the head of a content bundle.
+fn take_part<'a>(rest: &mut &'a [u8]) -> Part<'a> {
+    let Some((state, after)) = rest.split_first() else { return Part::Damaged };
+    *rest = after;
     match state {
-        0x00 => {
-            *rest = after;
-            Some(None)
-        }
-        0x01 => {
-            let (salt, after) = after.split_first_chunk::<{ Salt::LEN }>()?;
-            let (length, after) = after.split_first_chunk::<4>()?;
-            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-            let (bytes, after) = after.split_at_checked(length)?;
-            *rest = after;
-            Some(Some((Salt::from_bytes(*salt), bytes)))
-        }
-        _ => None,
+        0x00 => Part::Absent,
+        0x01 => take_kept(rest).map_or(Part::Damaged, |(salt, bytes)| Part::There(salt, bytes)),
+        _ => Part::Damaged,
     }
+}
+
+fn take_kept<'a>(rest: &mut &'a [u8]) -> Option<(Salt, &'a [u8])> {
+    let (salt, after) = rest.split_first_chunk::<{ Salt::LEN }>()?;
+    let (length, after) = after.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (bytes, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some((Salt::from_bytes(*salt), bytes))
 }
