@@ -274,10 +274,10 @@ mod tests {
         let refused = reread(&signed).verify(std::slice::from_ref(&by_witness));
         assert_eq!(refused, Err(Error::NotSignedByLog));
 
-        let verified = reread(&signed).verify(&[by_witness, verifier]).unwrap();
-        let times: Vec<_> = verified.verified().iter().map(|by| by.time).collect();
+        let read = reread(&signed).verify(&[by_witness, verifier]).unwrap();
+        let times: Vec<_> = read.verified().iter().map(|by| by.time).collect();
         assert_eq!(times, [None, Some(1_700_000_000)]);
-        assert_eq!(verified, signed);
+        assert_eq!(read, signed);
     }
 
     #[test]

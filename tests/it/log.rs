@@ -95,12 +95,6 @@ impl TestLog {
         self.ledgers = Some(ledgers_in(self.folder.path(), None));
     }
 
-    /// Closes the ledger, and leaves its files.
-    pub(crate) fn close(mut self) -> TempDir {
-        self.ledgers.take().unwrap().close();
-        self.folder
-    }
-
     pub(crate) fn submit(&self, records: &[Value]) -> Result<Vec<Receipt>, SubmitError> {
         submit(&self.ledger(), records)
     }
