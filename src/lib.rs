@@ -19,7 +19,7 @@
 //! | room   | purpose | may import | owns |
 //! |--------|---------|------------|------|
 //! | canon  | one value, one byte string, one digest | - | blake3 sha2 serde_json_canonicalizer |
-//! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | - |
+//! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | caseless |
 //! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |
 //! | seal   | keys, signed notes, checkpoints, cosignatures | canon proof | ed25519_dalek |
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |

@@ -38,6 +38,11 @@ pub fn sorted_to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, NotCanonical>
 /// Refused, beside what is not JSON: a repeated member name, nesting deeper than [`DEPTH_MAX`],
 /// more than [`VALUES_MAX`] values, and integers beyond ±[`INTEGER_MAX`], which RFC 8785 would
 /// silently change. Such integers have to be sent as strings.
+///
+/// Every other number means the nearest double, exactly as in RFC 8785: `0.1` is committed to as
+/// `0.1`, but digits beyond the 17th and numbers below 5e-324 are rounded. No producer that writes
+/// doubles can notice; exact decimals have to be sent as strings. That the nearest double is read,
+/// rather than one beside it, rests on the feature `float_roundtrip` of `serde_json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Json(Value);
 
@@ -205,6 +210,23 @@ mod tests {
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(parse("9007199254740991").is_ok());
+    }
+
+    #[test]
+    fn a_number_means_the_nearest_double() {
+        for (text, canonical) in [
+            ("0.1", "0.1"),
+            ("0.1000000000000000055511151231257827", "0.1"),
+            ("9007199254740990.7", "9007199254740991"),
+            ("1e-400", "0"),
+            ("-0", "0"),
+            // Read wrongly, by one in the last place, without `float_roundtrip`.
+            ("1.448997445238699", "1.448997445238699"),
+            ("51.24817837550540", "51.2481783755054"),
+        ] {
+            let bytes = parse(text).unwrap().to_bytes().unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), canonical, "{text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::check::Check;
 use super::fault::{At, Code, Faults, refuse};
 use super::limits::{EXTERNAL_ID_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, NAME_BYTES_MAX};
+use super::looks::has_hidden;
 
 /// An id that another system gave out (SPEC 2.4).
 pub type ExternalId = Text<EXTERNAL_ID_BYTES_MAX>;
@@ -27,8 +28,8 @@ pub type Any<T> = List<T, 0, LIST_MAX>;
 /// A list with at least one element (SPEC 2.3).
 pub type OneOrMore<T> = List<T, 1, LIST_MAX>;
 
-/// A text of 1 to `MAX` bytes without control characters, once it has been checked: that happens
-/// when a `Draft` becomes an `Event`, and when an `Entry` is read (SPEC 2.3).
+/// A text of 1 to `MAX` bytes of characters that show, once it has been checked: that happens when a
+/// `Draft` becomes an `Event`, and when an `Entry` is read (SPEC 2.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(String);
@@ -87,14 +88,10 @@ pub(super) fn check_text(text: &str, max: usize, at: At<'_>, faults: &mut Faults
     if text.len() > max {
         faults.add(at, Code::FieldTooLong, format!("give at most {max} bytes"));
     }
-    // For ASCII, which nearly all of it is, looking at bytes is several times as fast.
-    let controls = if text.is_ascii() {
-        text.bytes().any(|byte| byte.is_ascii_control())
-    } else {
-        text.chars().any(char::is_control)
-    };
-    if controls {
-        faults.add(at, Code::FieldInvalid, "take the control characters out");
+    if has_hidden(text) {
+        let message =
+            "take the characters out that do not show: controls, joiners, marks of direction";
+        faults.add(at, Code::FieldInvalid, message);
     }
 }
 
