@@ -48,10 +48,10 @@ object! {
         amr: Any<Name>,
         /// Who vouches for the user.
         issuer: ExternalId,
-        /// Whether more than one factor was used.
-        mfa: Option<bool>,
         /// How the user proved who they are.
         method: AuthMethod,
+        /// Whether more than one factor was used.
+        mfa: Option<bool>,
     }
 }
 
