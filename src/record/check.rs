@@ -26,6 +26,16 @@ impl Check for u64 {
     }
 }
 
+impl<T: Check> Check for &T {
+    fn is_absent(&self) -> bool {
+        (*self).is_absent()
+    }
+
+    fn check(&self, at: At<'_>, faults: &mut Faults) {
+        (*self).check(at, faults);
+    }
+}
+
 impl<T: Check> Check for Option<T> {
     fn is_absent(&self) -> bool {
         self.is_none()

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use super::cause::{RecordId, Rel};
 use super::check::Check;
 use super::data::Data;
-use super::event::{Event, Facts, check_content_name, check_labels};
+use super::event::{Event, check_content_name};
+use super::facts::Facts;
 use super::fault::{At, Code, Faults, Invalid};
 use super::flag::Flag;
 use super::identity::{Agent, Session, User};
@@ -262,10 +263,15 @@ impl<'a> Entry<'a> {
         let facts = Facts {
             kind: self.kind,
             id: Some(&self.id),
-            user: self.user.as_deref(),
-            session: self.session.is_some(),
             agent: self.agent.as_deref(),
+            data: &self.data,
+            delegation: self.delegation.as_deref(),
+            has_content: !self.content.is_empty(),
+            labels: &self.labels,
+            session: self.session.as_ref().map(|session| &*session.id),
             source: self.source.as_deref(),
+            trace: self.trace.as_deref(),
+            user: self.user.as_deref(),
         };
         let causes = self.causes.iter().map(|cause| (cause.id.as_str(), cause.rel));
         let flags = facts.check(&causes, faults);
@@ -283,10 +289,6 @@ impl<'a> Entry<'a> {
             );
         }
 
-        let root = At::ROOT;
-        self.agent.as_deref().cloned().check(root.member("agent"), faults);
-        self.data.check(root.member("data"), faults);
-        check_labels(&self.labels, faults);
         self.check_content(faults);
         self.check_place(faults);
         std::mem::take(faults).or(())
@@ -334,11 +336,15 @@ impl<'a> Entry<'a> {
         if self.causes.iter().any(|cause| cause.seq >= self.seq) {
             wrong("causes", "a cause comes before what it causes", faults);
         }
-        if let Some(session) = &self.session
-            && ((session.n == 0) != session.prev.is_none() || session.n >= self.seq)
-        {
+        let Some(session) = &self.session else { return };
+        if (session.n == 0) != session.prev.is_none() || session.n >= self.seq {
             wrong("session", "the place in the session is impossible", faults);
         }
+        let root = At::ROOT;
+        let at = root.member("session");
+        session.id.check(at.member("id"), faults);
+        session.login_session_id.as_deref().check(at.member("login_session_id"), faults);
+        session.turn_id.as_deref().check(at.member("turn_id"), faults);
     }
 }
 

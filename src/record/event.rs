@@ -1,20 +1,20 @@
 //! A record within every rule that needs no other record.
 
-use super::cause::{Cause, RecordId, Rel};
+use super::cause::{Cause, RecordId};
 use super::check::Check;
 use super::data::{Data, Genesis};
 use super::draft::{Causes, Draft};
 use super::entry::sealed_bytes_max;
+use super::facts::Facts;
 use super::fault::{At, Code, Faults, Invalid};
 use super::flag::Flag;
-use super::identity::{Agent, Session, User, UserType};
+use super::identity::{Agent, Session, User};
 use super::kind::Kind;
 use super::limits::{
     CONTENT_NAME_BYTES_MAX, CONTENT_PART_BYTES_MAX, CONTENT_PARTS_MAX, ENTRY_BYTES_MAX,
-    LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX,
 };
 use super::source::{Source, Trace};
-use super::text::{ExternalId, Members, check_text, is_content_name, is_label_key};
+use super::text::{ExternalId, Members, is_content_name};
 use super::time::Timestamp;
 use crate::canon::Json;
 
@@ -161,24 +161,22 @@ impl Event {
         let facts = Facts {
             kind: draft.kind(),
             id: draft.id.as_deref(),
-            user: draft.user.as_ref(),
-            session: draft.session.is_some(),
             agent: draft.agent.as_ref(),
+            data: &draft.data,
+            delegation: draft.delegation.as_ref(),
+            has_content: !draft.content.is_empty(),
+            labels: &draft.labels,
+            session: draft.session.as_ref().map(|session| &session.id),
             source: draft.source.as_ref(),
+            trace: draft.trace.as_ref(),
+            user: draft.user.as_ref(),
         };
         check_author(facts.kind, by_server, posted, faults);
         let causes = draft.causes.iter().map(|cause| (&*cause.id, cause.rel));
         let flags = facts.check(&causes, faults);
 
-        draft.agent.check(At::ROOT.member("agent"), faults);
         draft.causes.check(At::ROOT.member("causes"), faults);
-        draft.data.check(At::ROOT.member("data"), faults);
-        draft.delegation.check(At::ROOT.member("delegation"), faults);
         draft.session.check(At::ROOT.member("session"), faults);
-        draft.source.check(At::ROOT.member("source"), faults);
-        draft.trace.check(At::ROOT.member("trace"), faults);
-        draft.user.check(At::ROOT.member("user"), faults);
-        check_labels(&draft.labels, faults);
         let content = canonical(draft.content, faults);
 
         let event = Self {
@@ -227,160 +225,6 @@ fn check_author(kind: Kind, by_server: bool, has_source: bool, faults: &mut Faul
             (Code::FieldMissing, "`source` is needed")
         };
         faults.add(root.member("source"), code, message);
-    }
-}
-
-/// What the rules on identities and causes look at, in an event and in an entry alike.
-pub(super) struct Facts<'a> {
-    pub(super) kind: Kind,
-    pub(super) id: Option<&'a str>,
-    pub(super) user: Option<&'a User>,
-    pub(super) session: bool,
-    pub(super) agent: Option<&'a Agent>,
-    pub(super) source: Option<&'a Source>,
-}
-
-impl Facts<'_> {
-    /// Notes every broken rule of SPEC 2.4 and 2.5, and returns the flags that follow instead.
-    pub(super) fn check<'c>(
-        &self,
-        causes: &(impl Iterator<Item = (&'c str, Rel)> + Clone),
-        faults: &mut Faults,
-    ) -> Vec<Flag> {
-        self.check_context(faults);
-        self.check_collapse(faults);
-        self.check_causes(causes.clone(), faults);
-        self.check_missing(causes, faults)
-    }
-
-    /// R1: who is accountable, and where it belongs.
-    fn check_context(&self, faults: &mut Faults) {
-        let rules = self.kind.rules();
-        let root = At::ROOT;
-        if rules.user && self.user.is_none() {
-            let message = "name the `user` who is accountable for this";
-            faults.add(root.member("user"), Code::UserContextMissing, message);
-        }
-        if rules.session && !self.session {
-            let message = "name the `session` that this belongs to";
-            faults.add(root.member("session"), Code::UserContextMissing, message);
-        }
-        if rules.agent && self.agent.is_none() {
-            let message = "name the `agent` that did this";
-            faults.add(root.member("agent"), Code::FieldMissing, message);
-        }
-    }
-
-    /// R2: the user is somebody, and not the agent.
-    fn check_collapse(&self, faults: &mut Faults) {
-        let Some(user) = self.user else { return };
-        let root = At::ROOT;
-        let at = root.member("user");
-        if user.r#type == UserType::Service && user.trigger.is_none() && user.owner.is_none() {
-            let message = "a service is nobody in particular: name its `trigger` or its `owner`";
-            faults.add(at, Code::ProvenanceCollapsed, message);
-        }
-        let Some(agent) = self.agent else { return };
-        let is_agent = |id: &str| {
-            same_identity(id, &agent.id)
-                || agent.instance_id.as_ref().is_some_and(|instance| same_identity(id, instance))
-        };
-        let message = "this is the agent: name the person or organization that it acts for";
-        if is_agent(&user.id) {
-            faults.add(at.member("id"), Code::ProvenanceCollapsed, message);
-        }
-        if user.owner.as_ref().is_some_and(|owner| is_agent(owner)) {
-            faults.add(at.member("owner"), Code::ProvenanceCollapsed, message);
-        }
-    }
-
-    /// Every cause has a relation that the kind has, and stands there once.
-    fn check_causes<'c>(&self, causes: impl Iterator<Item = (&'c str, Rel)>, faults: &mut Faults) {
-        let rules = self.kind.rules();
-        let (root, mut seen) = (At::ROOT, Vec::new());
-        let list = root.member("causes");
-        for (index, (id, rel)) in causes.enumerate() {
-            let at = list.element(index);
-            if rules.edge(rel).is_none() {
-                let message = "a record of this kind has no such relation";
-                faults.add(at.member("rel"), Code::CauseInvalid, message);
-            }
-            if self.id == Some(id) {
-                faults.add(at.member("id"), Code::CauseInvalid, "a record cannot cause itself");
-            }
-            seen.push((id, rel, index));
-        }
-        seen.sort_unstable();
-        for pair in seen.windows(2) {
-            let [(id, rel, _), (next, next_rel, index)] = pair else { continue };
-            if (id, rel) == (next, next_rel) {
-                let message = "the same cause with the same relation again; leave it out";
-                faults.add(list.element(*index), Code::CauseRepeated, message);
-            }
-        }
-    }
-
-    /// R4: what the kind needs is there, or an observer who cannot know it gets a flag.
-    fn check_missing<'c>(
-        &self,
-        causes: &(impl Iterator<Item = (&'c str, Rel)> + Clone),
-        faults: &mut Faults,
-    ) -> Vec<Flag> {
-        let rules = self.kind.rules();
-        let independent = self.source.is_some_and(|source| source.observed_by.is_independent());
-        let (root, mut flags) = (At::ROOT, Vec::new());
-        let at = root.member("causes");
-        for edge in rules.edges {
-            let count = causes.clone().filter(|(_, rel)| *rel == edge.rel).count();
-            let orphan = rules.orphan.filter(|_| independent && edge.rel == Rel::TriggeredBy);
-            match orphan {
-                Some(flag) if count < edge.min => flags.push(flag),
-                None if count < edge.min => {
-                    faults.add(at, Code::CauseMissing, needed(edge.rel, edge.to));
-                }
-                _ if count > edge.max => {
-                    let message = format!("give at most {} with `{}`", edge.max, edge.rel);
-                    faults.add(at, Code::TooMany, message);
-                }
-                Some(_) | None => {}
-            }
-        }
-        flags
-    }
-}
-
-fn needed(rel: Rel, to: &[Kind]) -> String {
-    let kinds: Vec<_> = to.iter().map(|kind| kind.as_str()).collect();
-    if to.len() == Kind::ALL.len() {
-        format!("name the record that this is `{rel}`")
-    } else {
-        format!("name a cause with `{rel}`: one of {}", kinds.join(", "))
-    }
-}
-
-/// Whether two ids are written so that a reader takes them for the same.
-fn same_identity(one: &str, other: &str) -> bool {
-    let (one, other) = (one.trim(), other.trim());
-    one.eq_ignore_ascii_case(other)
-        || (!one.is_ascii() || !other.is_ascii()) && one.to_lowercase() == other.to_lowercase()
-}
-
-/// Notes labels beyond their limits. Keys are shown once they are known to be harmless.
-pub(super) fn check_labels(labels: &Members<String>, faults: &mut Faults) {
-    let root = At::ROOT;
-    let at = root.member("labels");
-    if labels.len() > LABELS_MAX {
-        faults.add(at, Code::TooMany, format!("give at most {LABELS_MAX} labels"));
-    }
-    for (key, value) in labels.iter().take(LABELS_MAX) {
-        if key.len() > LABEL_KEY_BYTES_MAX {
-            let message = format!("give keys of at most {LABEL_KEY_BYTES_MAX} bytes");
-            faults.add(at, Code::FieldTooLong, message);
-        } else if is_label_key(key) {
-            check_text(value, LABEL_VALUE_BYTES_MAX, at.member(key), faults);
-        } else {
-            faults.add(at, Code::FieldInvalid, "make keys of A-Z a-z 0-9 _ . -");
-        }
     }
 }
 

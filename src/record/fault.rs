@@ -22,8 +22,12 @@ names! {
         CauseMissing = "cause_missing",
         /// The same cause with the same relation twice.
         CauseRepeated = "cause_repeated",
+        /// Content that this kind has is not there, and `source` does not say so.
+        ContentMissing = "content_missing",
         /// A content part is longer than allowed.
         ContentTooLarge = "content_too_large",
+        /// The agent's own runtime does not name the grant under which the agent acted.
+        DelegationMissing = "delegation_missing",
         /// The record would not fit into an entry.
         EntryTooLarge = "entry_too_large",
         /// A value of the wrong type or form.
@@ -171,7 +175,7 @@ pub(super) fn explain(prefix: &str, path: Option<&Path>, error: &serde_json::Err
     let text = error.to_string();
     // Positions are about the parsed part and mean nothing to the sender.
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let mut pointer = path.map_or_else(String::new, pointer_of);
+    let mut pointer = path.map_or_else(String::new, |path| pointer_of(path, text));
     pointer.insert_str(0, prefix);
 
     if error.is_syntax() || error.is_eof() {
@@ -232,8 +236,9 @@ fn content_rules() -> String {
     )
 }
 
-/// The pointer of a path, as far as it is made of names that may be shown.
-fn pointer_of(path: &Path) -> String {
+/// The pointer of a path, as far as it is made of names that may be shown. What leads to a member
+/// that is not known, by the text of its error, leads to the object that has it.
+fn pointer_of(path: &Path, text: &str) -> String {
     use fmt::Write as _;
 
     let mut pointer = String::new();
@@ -241,6 +246,7 @@ fn pointer_of(path: &Path) -> String {
     for (depth, segment) in path.iter().enumerate() {
         let written = match segment {
             Segment::Seq { index } => write!(pointer, "/{index}"),
+            Segment::Map { key } if text.starts_with(&format!("unknown field `{key}`")) => break,
             Segment::Map { key } if may_show(inside, depth, key) => write!(pointer, "/{key}"),
             Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => break,
         };

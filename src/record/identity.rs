@@ -56,7 +56,9 @@ object! {
 object! {
     /// The session that the record belongs to.
     Session {
-        /// The session's id, chosen by the agent's runtime.
+        /// The session's id, chosen by the agent's runtime: neither `.` nor `..`, which no URL can
+        /// hold.
+        #[schemars(extend("not" = { "enum": [".", ".."] }))]
         id: ExternalId,
         /// The identity provider's session (`sid`).
         login_session_id: Option<ExternalId>,

@@ -26,6 +26,11 @@ pub struct Rules {
     pub session: bool,
     /// Whether it needs an agent.
     pub agent: bool,
+    /// Whether it needs content, unless the producer says that none was captured.
+    pub content: bool,
+    /// Whether it needs the grant under which the agent acted; a memory only when it is written.
+    /// For an observer who cannot know the grant, its absence is a flag instead of a refusal.
+    pub delegation: bool,
     /// What it may follow from.
     pub edges: &'static [Edge],
     /// The flag instead of a refusal when an independent observer cannot name the trigger.
@@ -129,12 +134,32 @@ const ANY_CONTEXT: Edge = Edge { rel: Rel::InformedBy, to: Kind::ALL, min: 0, ma
 
 /// A kind that clients post, in a user's session.
 const fn posted(kind: Kind, edges: &'static [Edge]) -> Rules {
-    Rules { kind, reserved: false, user: true, session: true, agent: false, edges, orphan: None }
+    Rules {
+        kind,
+        reserved: false,
+        user: true,
+        session: true,
+        agent: false,
+        content: false,
+        delegation: false,
+        edges,
+        orphan: None,
+    }
 }
 
 /// The same, done by an agent.
 const fn acted(kind: Kind, edges: &'static [Edge]) -> Rules {
     Rules { agent: true, ..posted(kind, edges) }
+}
+
+/// The same, under a grant.
+const fn delegated(kind: Kind, edges: &'static [Edge]) -> Rules {
+    Rules { delegation: true, ..acted(kind, edges) }
+}
+
+/// The same as `rules`, with content.
+const fn worded(rules: Rules) -> Rules {
+    Rules { content: true, ..rules }
 }
 
 /// A remark by a user who need not be in a session of an agent.
@@ -174,7 +199,7 @@ pub const TABLE: &[Rules] = &[
             &[triggered(&[SessionStart, Prompt, Error, AppEvent]), AUTHORIZED],
         )
     },
-    posted(
+    worded(posted(
         Prompt,
         &[
             triggered(&[
@@ -190,8 +215,8 @@ pub const TABLE: &[Rules] = &[
             AUTHORIZED,
             HANDED,
         ],
-    ),
-    acted(
+    )),
+    worded(acted(
         ModelOutput,
         &[
             needs_trigger(&[Prompt, ToolResult, Handoff, SessionStart]),
@@ -199,10 +224,10 @@ pub const TABLE: &[Rules] = &[
             AUTHORIZED,
             HANDED,
         ],
-    ),
+    )),
     Rules {
         orphan: Some(Flag::OrphanToolInvocation),
-        ..acted(
+        ..worded(delegated(
             ToolInvocation,
             &[
                 needs_trigger(&[ModelOutput, Prompt, Handoff]),
@@ -211,15 +236,15 @@ pub const TABLE: &[Rules] = &[
                 AUTHORIZED,
                 HANDED,
             ],
-        )
+        ))
     },
-    acted(
+    worded(delegated(
         ToolResult,
         &[completes(&[ToolInvocation], 1), triggered(&[ApiCall]), INFORMED, AUTHORIZED],
-    ),
+    )),
     Rules {
         orphan: Some(Flag::OrphanApiCall),
-        ..acted(
+        ..delegated(
             ApiCall,
             &[needs_trigger(&[ToolInvocation]), completes(&[ApiCall], 0), INFORMED, AUTHORIZED],
         )
@@ -227,8 +252,8 @@ pub const TABLE: &[Rules] = &[
     posted(AuthorizationDecision, &[ABOUT_SOME, triggered(ACTING), INFORMED, AUTHORIZED]),
     posted(HumanApproval, &[ABOUT_SOME, triggered(ACTING_OR_DECIDED), INFORMED, AUTHORIZED]),
     acted(Retrieval, &[triggered(ACTING), INFORMED, AUTHORIZED]),
-    acted(Memory, &[triggered(ACTING), INFORMED, AUTHORIZED]),
-    acted(Handoff, &[triggered(ACTING), INFORMED, AUTHORIZED, HANDED]),
+    delegated(Memory, &[triggered(ACTING), INFORMED, AUTHORIZED]),
+    delegated(Handoff, &[triggered(ACTING), INFORMED, AUTHORIZED, HANDED]),
     posted(Error, &[ABOUT_SOME, triggered(Kind::ALL), INFORMED]),
     posted(AppEvent, &[triggered(Kind::ALL), ABOUT_ANY, INFORMED, AUTHORIZED]),
     remark(Correction, &[CORRECTS, ANY_CONTEXT, AUTHORIZED]),

@@ -24,6 +24,19 @@ impl ObservedBy {
             Self::AgentProcess | Self::ToolExecutor | Self::Imported => false,
         }
     }
+
+    /// Whether the observer is part of the agent's own runtime, and so knows under which grant the
+    /// agent acts (SPEC 2.4).
+    pub const fn is_native(self) -> bool {
+        match self {
+            Self::AgentProcess | Self::ToolExecutor => true,
+            Self::McpGateway
+            | Self::LlmGateway
+            | Self::EgressProxy
+            | Self::Idp
+            | Self::Imported => false,
+        }
+    }
 }
 
 names! {
@@ -36,9 +49,23 @@ names! {
     }
 }
 
+names! {
+    /// How much of the content the producer captured, and sent.
+    Captured {
+        /// All of it. This is what saying nothing means.
+        Full = "full",
+        /// A part of it.
+        Truncated = "truncated",
+        /// Nothing of it: the producer saw none, or was told to leave it out.
+        Absent = "absent",
+    }
+}
+
 object! {
     /// Who saw the record's facts and sent them.
     Source {
+        /// How much of the content was captured.
+        captured: Option<Captured>,
         /// The format that the record was translated from.
         format: Option<Name>,
         /// How the causes are known.

@@ -139,6 +139,7 @@ pub(crate) fn chain(number: u64) -> Vec<Value> {
     let mut invocation = output.clone();
     invocation["id"] = json!(id("invocation"));
     invocation["kind"] = json!("tool_invocation");
+    invocation["delegation"] = json!("jti-7f");
     invocation["causes"] = json!([{ "id": id("output"), "rel": "triggered_by" }]);
     invocation["data"] =
         json!({ "tool": "send_money", "call_id": id("call"), "effect": "external" });

@@ -3,6 +3,18 @@
 //! It is sealed in the tree and can never be erased. So it holds names, ids, numbers and closed
 //! choices; the words of people and models are content. It holds no floating-point number, and no
 //! digest of content: without a salt, that would let anyone test guesses about erased content.
+//!
+//! A member is required where every honest producer that is part of the agent's runtime knows it.
+//! What real captures lack is optional, though it makes a record say more:
+//!
+//! - `call_id`: older conventions and tools that users run themselves have none; causes link calls;
+//! - `catalog_id` and `definition_digest` of a call: most runtimes keep no catalog of tools;
+//! - `description_digest` and `input_schema_digest` of a tool: not every tool has a description or a
+//!   schema, and the digest of the whole definition covers both;
+//! - `credential_id`: the program that calls an API often cannot see the credential's own id;
+//! - `child_delegation` and `task_id` of a handoff: within one process there is no second grant;
+//! - `documents` and `record_ids`: a search may find nothing, and a store may give out no ids;
+//! - `version` and `digest` of a policy: many policies have neither.
 
 mod control;
 mod identity;
@@ -111,7 +123,7 @@ macro_rules! data {
                     $(Self::$kind(data) => data.check(at, faults),)+
                 }
                 if let Self::ApiCall(call) = self {
-                    call.check_target(at, faults);
+                    call.check_call(at, faults);
                 }
             }
         }

@@ -41,6 +41,21 @@ names! {
     }
 }
 
+impl MemoryOp {
+    /// Whether this changes what will be remembered.
+    pub const fn is_write(self) -> bool {
+        match self {
+            Self::Search => false,
+            Self::Create
+            | Self::Update
+            | Self::Upsert
+            | Self::Delete
+            | Self::CreateStore
+            | Self::DeleteStore => true,
+        }
+    }
+}
+
 object! {
     /// Data of `prompt`. The words are content.
     Prompt {

@@ -202,7 +202,8 @@ object! {
         resources: Any<Resource>,
         /// The service, with `operation`.
         service: Option<Name>,
-        /// The status of the answer.
+        /// The status of the answer, needed once the call is done; 0 if no answer came, or if the
+        /// protocol has no statuses.
         status_code: Option<u16>,
         /// The called system's own id of the request, which joins its log to this one.
         upstream_request_id: Option<ExternalId>,
@@ -212,11 +213,15 @@ object! {
 }
 
 impl ApiCall {
-    /// Notes it if the call does not say what was called.
-    pub(super) fn check_target(&self, at: At<'_>, faults: &mut Faults) {
+    /// Notes it if the call does not say what was called, or what came of it.
+    pub(super) fn check_call(&self, at: At<'_>, faults: &mut Faults) {
         if self.url.is_none() && (self.operation.is_none() || self.service.is_none()) {
             let message = "give a `url`, or an `operation` and a `service`";
             faults.add(at.member("url"), Code::FieldMissing, message);
+        }
+        if self.status_code.is_none() && self.phase != Some(Phase::Requested) {
+            let message = "give the status of the answer, or say that the `phase` is `requested`";
+            faults.add(at.member("status_code"), Code::FieldMissing, message);
         }
         if self.status_code.is_some_and(|status| status > 999) {
             let message = "give a status of at most three digits";
