@@ -157,11 +157,6 @@ const fn delegated(kind: Kind, edges: &'static [Edge]) -> Rules {
     Rules { delegation: true, ..acted(kind, edges) }
 }
 
-/// The same as `rules`, with content.
-const fn worded(rules: Rules) -> Rules {
-    Rules { content: true, ..rules }
-}
-
 /// A remark by a user who need not be in a session of an agent.
 const fn remark(kind: Kind, edges: &'static [Edge]) -> Rules {
     Rules { session: false, ..posted(kind, edges) }
@@ -199,35 +194,42 @@ pub const TABLE: &[Rules] = &[
             &[triggered(&[SessionStart, Prompt, Error, AppEvent]), AUTHORIZED],
         )
     },
-    worded(posted(
-        Prompt,
-        &[
-            triggered(&[
-                SessionStart,
-                ModelOutput,
-                ToolInvocation,
-                ToolResult,
-                Handoff,
-                HumanApproval,
-                AppEvent,
-            ]),
-            INFORMED,
-            AUTHORIZED,
-            HANDED,
-        ],
-    )),
-    worded(acted(
-        ModelOutput,
-        &[
-            needs_trigger(&[Prompt, ToolResult, Handoff, SessionStart]),
-            INFORMED,
-            AUTHORIZED,
-            HANDED,
-        ],
-    )),
     Rules {
+        content: true,
+        ..posted(
+            Prompt,
+            &[
+                triggered(&[
+                    SessionStart,
+                    ModelOutput,
+                    ToolInvocation,
+                    ToolResult,
+                    Handoff,
+                    HumanApproval,
+                    AppEvent,
+                ]),
+                INFORMED,
+                AUTHORIZED,
+                HANDED,
+            ],
+        )
+    },
+    Rules {
+        content: true,
+        ..acted(
+            ModelOutput,
+            &[
+                needs_trigger(&[Prompt, ToolResult, Handoff, SessionStart]),
+                INFORMED,
+                AUTHORIZED,
+                HANDED,
+            ],
+        )
+    },
+    Rules {
+        content: true,
         orphan: Some(Flag::OrphanToolInvocation),
-        ..worded(delegated(
+        ..delegated(
             ToolInvocation,
             &[
                 needs_trigger(&[ModelOutput, Prompt, Handoff]),
@@ -236,12 +238,15 @@ pub const TABLE: &[Rules] = &[
                 AUTHORIZED,
                 HANDED,
             ],
-        ))
+        )
     },
-    worded(delegated(
-        ToolResult,
-        &[completes(&[ToolInvocation], 1), triggered(&[ApiCall]), INFORMED, AUTHORIZED],
-    )),
+    Rules {
+        content: true,
+        ..delegated(
+            ToolResult,
+            &[completes(&[ToolInvocation], 1), triggered(&[ApiCall]), INFORMED, AUTHORIZED],
+        )
+    },
     Rules {
         orphan: Some(Flag::OrphanApiCall),
         ..delegated(
