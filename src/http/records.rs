@@ -15,7 +15,7 @@ use super::reading::{self, Params};
 use crate::access::Action;
 use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
 use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, StoredPart, View};
-use crate::record::{Draft, Entry, Event, Flag, Timestamp};
+use crate::record::{Entry, Event, Flag, Timestamp};
 
 /// What an answer to appended records includes.
 #[derive(Debug, Deserialize)]
@@ -115,10 +115,8 @@ fn prepare(
 ) -> Result<(Vec<Prepared>, bool), ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.map(|value| value.split(';').next().unwrap_or("").trim());
-    let one = |bytes: &[u8]| -> Result<Prepared, ApiError> {
-        let event = Event::try_from(Draft::parse(bytes)?)?;
-        Ok(ledger.prepare(event)?)
-    };
+    let one =
+        |bytes: &[u8]| -> Result<Prepared, ApiError> { Ok(ledger.prepare(Event::parse(bytes)?)?) };
     match essence {
         Some("application/x-ndjson" | "application/jsonl") => {
             let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');

@@ -396,6 +396,19 @@ pub(super) fn sealed_bytes_max(event: &Event) -> usize {
     longest().unwrap_or(usize::MAX)
 }
 
+/// Never less than [`sealed_bytes_max`] for a record that was posted in at most so many bytes. It
+/// seals nothing to find out, which would cost as much again as sealing.
+///
+/// What was posted takes at most three times as many bytes in an entry: escapes and integers have
+/// one form, and times get at most a fraction of a second. What sealing adds has a fixed length, but
+/// for a link with each cause and a digest with each part of the content.
+pub(super) fn sealed_bytes_bound(event: &Event, posted_bytes: usize) -> usize {
+    const FIXED_BYTES_MAX: usize = 2_048;
+    const LINK_BYTES_MAX: usize = 256;
+    let links = event.causes().len() + event.content().len();
+    posted_bytes.saturating_mul(3).saturating_add(FIXED_BYTES_MAX + LINK_BYTES_MAX * links)
+}
+
 /// An entry as it stands in JSON. What `data` may hold depends on `kind`, which comes later.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -449,6 +462,39 @@ impl<'a> Read<'a> {
             trace: self.trace.map(Cow::Owned),
             user: self.user.map(Cow::Owned),
             v: self.v,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tool invocation in as few bytes as can be, with these causes and this content.
+    fn shortest(causes: &[String], content: &[String], tool: &str) -> String {
+        format!(
+            r#"{{"agent":{{"id":"a"}},"causes":[{}],"content":{{{}}},"data":{{"call_id":"c","tool":"{tool}"}},"kind":"tool_invocation","occurred_at":"2026-11-24T00:00:00Z","session":{{"id":"s"}},"source":{{"observed_by":"gateway","producer":"p"}},"user":{{"id":"u","type":"human"}}}}"#,
+            causes.join(","),
+            content.join(",")
+        )
+    }
+
+    #[test]
+    fn no_entry_is_longer_than_the_bound_on_its_record() {
+        let causes: Vec<_> = (0..CAUSES_MAX)
+            .map(|number| format!(r#"{{"id":"{number:x}","rel":"informed_by"}}"#))
+            .collect();
+        let content: Vec<_> =
+            (0..CONTENT_PARTS_MAX).map(|number| format!(r#""p{number:x}":0"#)).collect();
+        for (causes, content) in
+            [(&[][..], &[][..]), (&causes, &[]), (&[], &content), (&causes, &content)]
+        {
+            let posted = shortest(causes, content, "t");
+            let event = Event::parse(posted.as_bytes()).unwrap();
+            let bound = sealed_bytes_bound(&event, posted.len());
+            assert!(bound >= sealed_bytes_max(&event), "{posted}");
+            let few = causes.len() < 100;
+            assert!(!few || bound < ENTRY_BYTES_MAX, "{bound}: nothing is gained");
         }
     }
 }

@@ -4,7 +4,7 @@ use super::cause::{Cause, RecordId};
 use super::check::Check;
 use super::data::{Data, Genesis};
 use super::draft::{Causes, Draft};
-use super::entry::sealed_bytes_max;
+use super::entry::{sealed_bytes_bound, sealed_bytes_max};
 use super::facts::Facts;
 use super::fault::{At, Code, Faults, Invalid};
 use super::flag::Flag;
@@ -61,14 +61,20 @@ impl TryFrom<Draft> for Event {
 
     /// Checks a posted record, and lists everything that is wrong with it.
     fn try_from(draft: Draft) -> Result<Self, Invalid> {
-        Self::check(draft, false)
+        Self::check(draft, false, usize::MAX)
     }
 }
 
 impl Event {
+    /// Reads and checks a posted record: [`Draft::parse`], then `Event::try_from`, and quicker than
+    /// both, because of a short record it knows that its entry cannot be too long.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Invalid> {
+        Self::check(Draft::parse(bytes)?, false, bytes.len())
+    }
+
     /// Checks a record that the server writes itself: of a reserved kind, and without a source.
     pub fn by_server(draft: Draft) -> Result<Self, Invalid> {
-        Self::check(draft, true)
+        Self::check(draft, true, usize::MAX)
     }
 
     /// The first record of a ledger (SPEC 2.6).
@@ -155,7 +161,9 @@ impl Event {
     }
 
     /// The order of the checks. Each notes what it finds, and the rest goes on.
-    fn check(draft: Draft, by_server: bool) -> Result<Self, Invalid> {
+    ///
+    /// The record was posted in `posted_bytes`, which may be said to be more than they were.
+    fn check(draft: Draft, by_server: bool, posted_bytes: usize) -> Result<Self, Invalid> {
         let faults = &mut Faults::default();
         let posted = draft.source.is_some();
         let facts = Facts {
@@ -196,7 +204,9 @@ impl Event {
         };
         std::mem::take(faults).or(())?;
         // Found here, where the sender can be told; sealing is too late for that.
-        if sealed_bytes_max(&event) > ENTRY_BYTES_MAX {
+        if sealed_bytes_bound(&event, posted_bytes) > ENTRY_BYTES_MAX
+            && sealed_bytes_max(&event) > ENTRY_BYTES_MAX
+        {
             let message = format!(
                 "without its content the record may take {ENTRY_BYTES_MAX} bytes when sealed: \
                  shorten `data`, `labels` or `causes`, or move text into `content`"
