@@ -126,34 +126,53 @@ fn offset(text: &[u8]) -> Option<UtcOffset> {
     UtcOffset::from_whole_seconds(sign * seconds).ok()
 }
 
+/// A time in its longest form: what stands where.
+const LONGEST: [u8; 30] = *b"0000-00-00T00:00:00.000000000Z";
+/// Where the fraction of a second begins, with its point.
+const FRACTION_AT: usize = 19;
+
+impl Timestamp {
+    /// Gives away the one form. Every entry and receipt has times, and writing them by the formatter
+    /// took a twentieth of a server's time under load.
+    fn with_text<T>(self, to: impl FnOnce(&str) -> T) -> T {
+        let (date, time) = (self.0.date(), self.0.time());
+        let mut text = LONGEST;
+        put(&mut text, 0, 4, date.year().unsigned_abs());
+        put(&mut text, 5, 2, u8::from(date.month()).into());
+        put(&mut text, 8, 2, date.day().into());
+        put(&mut text, 11, 2, time.hour().into());
+        put(&mut text, 14, 2, time.minute().into());
+        put(&mut text, 17, 2, time.second().into());
+        let (mut fraction, mut digits) = (time.nanosecond(), 9);
+        put(&mut text, FRACTION_AT + 1, digits, fraction);
+        while digits > 0 && fraction % 10 == 0 {
+            fraction /= 10;
+            digits -= 1;
+        }
+        let end = if digits == 0 { FRACTION_AT } else { FRACTION_AT + 1 + digits };
+        text.iter_mut().skip(end).take(1).for_each(|byte| *byte = b'Z');
+        let text = text.get(..=end).and_then(|text| std::str::from_utf8(text).ok());
+        to(text.unwrap_or_default())
+    }
+}
+
+/// Writes the last digits of a number, with leading zeros.
+fn put(text: &mut [u8], at: usize, digits: usize, mut number: u32) {
+    for byte in text.iter_mut().skip(at).take(digits).rev() {
+        *byte = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (date, time) = (self.0.date(), self.0.time());
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            date.year(),
-            u8::from(date.month()),
-            date.day(),
-            time.hour(),
-            time.minute(),
-            time.second()
-        )?;
-        let (mut fraction, mut width) = (time.nanosecond(), 9);
-        if fraction != 0 {
-            while fraction % 10 == 0 {
-                fraction /= 10;
-                width -= 1;
-            }
-            write!(f, ".{fraction:0width$}")?;
-        }
-        f.write_str("Z")
+        self.with_text(|text| f.write_str(text))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
@@ -187,5 +206,29 @@ impl JsonSchema for Timestamp {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::format_description::well_known::Rfc3339;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_time_is_written_as_rfc_3339_says_and_read_back(
+            seconds in 0i128..253_402_300_800,
+            nanos in prop_oneof![Just(0), Just(123_000_000), 0i128..1_000_000_000],
+            zeros in 0u32..10,
+        ) {
+            let scale = 10i128.pow(zeros);
+            let moment = Timestamp::from_unix_nanos(seconds * 1_000_000_000 + nanos / scale * scale);
+            let moment = moment.unwrap();
+            let text = moment.to_string();
+            prop_assert_eq!(&text, &moment.0.format(&Rfc3339).unwrap());
+            prop_assert_eq!(text.parse(), Ok(moment));
+        }
     }
 }
