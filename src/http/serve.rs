@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 
 use super::{App, router};
@@ -54,13 +55,16 @@ pub async fn serve(
         stopping.graceful_shutdown(Some(drain));
     });
     let service = router(app).into_make_service();
+    // Without it an answer's last packet would wait until the client has confirmed those before.
+    let no_delay = NoDelayAcceptor::new();
     let Some(tls) = tls else {
-        let mut server = axum_server::from_tcp(listener)?;
+        let mut server = axum_server::from_tcp(listener)?.acceptor(no_delay);
         limit(server.http_builder());
         return server.handle(handle).serve(service).await;
     };
     let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
-    let mut server = axum_server::from_tcp_rustls(listener, config)?;
+    let acceptor = RustlsAcceptor::new(config).acceptor(no_delay);
+    let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor);
     limit(server.http_builder());
     server.handle(handle).serve(service).await
 }
