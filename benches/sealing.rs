@@ -14,13 +14,17 @@
     reason = "a benchmark measures time, prints, and may panic"
 )]
 
+#[path = "../tools/load/records.rs"]
+mod records;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use records::{Place, Records};
 use whence::ledger::{Clock, Environment, Ledger, Ledgers, Random, Settings};
-use whence::record::{Draft, Event, LedgerName, Timestamp};
+use whence::record::{Event, LedgerName, Timestamp};
 
 /// The allocator that the server has.
 #[global_allocator]
@@ -28,11 +32,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const REQUEST_RECORDS: usize = 64;
 const REQUESTS_AT_ONCE: usize = 128;
-const RECORD_BYTES: usize = 1_228;
-const WORDS: &str = "the invoice of november for services rendered to the customer shall be paid within \
-    thirty days by bank transfer to the account named below unless the order was cancelled before \
-    delivery in which case a credit note replaces it and nothing is due please check amount vendor \
-    currency and purchase order against the contract and ask a colleague when in doubt";
 
 #[derive(Debug)]
 struct Wall;
@@ -57,11 +56,7 @@ fn main() {
     let records: usize =
         std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(200_000);
     let folder = tempfile::tempdir_in(".").unwrap();
-    let requests: Vec<Vec<Vec<u8>>> = (0..records / REQUEST_RECORDS)
-        .map(|request| {
-            (0..REQUEST_RECORDS).map(|place| record(request * REQUEST_RECORDS + place)).collect()
-        })
-        .collect();
+    let requests = requests(records / REQUEST_RECORDS);
 
     let raw = raw_file(&requests, &folder.path().join("raw"));
     let ledger = sealing(requests, folder.path());
@@ -70,26 +65,17 @@ fn main() {
     println!("ratio                  {:>10.2}", ledger / raw);
 }
 
-/// One posted record of [`RECORD_BYTES`]. Every fourth begins a chain of causes of its own.
-fn record(number: usize) -> Vec<u8> {
-    let user = number / 400 % 5_000;
-    let head = format!(
-        r#"{{"id":"{number:032x}","kind":"prompt","occurred_at":"2026-11-24T00:06:14.123Z","user":{{"id":"user-{user}@example.com","type":"human"}},"session":{{"id":"session-{}"}},"source":{{"observed_by":"agent_process","producer":"bench","producer_seq":{number}}},"data":{{"role":"user"}},"content":{{"text":""#,
-        number / 40
-    );
-    let mut text = head.into_bytes();
-    let mut state = u64::try_from(number).unwrap().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let words: Vec<_> = WORDS.split_whitespace().collect();
-    while text.len() < RECORD_BYTES - 3 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        text.extend(words[usize::try_from(state % 60).unwrap() % words.len()].bytes());
-        text.push(b' ');
-    }
-    text.truncate(RECORD_BYTES - 3);
-    text.extend(b"\"}}");
-    text
+/// Requests that do not depend on one another, so that they can be taken in any order.
+fn requests(count: usize) -> Vec<Vec<Vec<u8>>> {
+    let records = Records::new();
+    let record = |request, place: usize| {
+        let mut bytes = Vec::new();
+        let number = u64::try_from(place).unwrap();
+        records.append(&mut bytes, Place { run: 1, lane: u64::try_from(request).unwrap(), number });
+        bytes
+    };
+    let request = |number| (0..REQUEST_RECORDS).map(|place| record(number, place)).collect();
+    (0..count).map(request).collect()
 }
 
 fn raw_file(requests: &[Vec<Vec<u8>>], path: &std::path::Path) -> f64 {
@@ -136,10 +122,7 @@ async fn worker(ledger: Ledger, requests: Arc<std::sync::Mutex<Vec<Vec<Vec<u8>>>
         let Some(request) = requests.lock().unwrap().pop() else { return };
         let prepared = request
             .iter()
-            .map(|bytes| {
-                let event = Event::try_from(Draft::parse(bytes).unwrap()).unwrap();
-                ledger.prepare(event).unwrap()
-            })
+            .map(|bytes| ledger.prepare(Event::parse(bytes).unwrap()).unwrap())
             .collect();
         assert_eq!(ledger.submit(prepared).await.unwrap().len(), REQUEST_RECORDS);
     }
