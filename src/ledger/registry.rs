@@ -164,10 +164,14 @@ impl Ledgers {
         }
     }
 
-    /// Whether a ledger that was opened has stopped writing.
+    /// Whether a ledger that was opened has stopped writing. Never waits for the disk: one that is
+    /// being opened at this moment has not.
     pub fn any_halted(&self) -> bool {
         let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
-        slots.iter().any(|slot| lock(slot).open.as_ref().is_some_and(|open| open.0.is_halted()))
+        slots.iter().any(|slot| {
+            let slot = slot.try_lock().ok();
+            slot.is_some_and(|slot| slot.open.as_ref().is_some_and(|open| open.0.is_halted()))
+        })
     }
 
     /// Closes all ledgers: waits until what is queued is committed and answered. Whoever still has a
