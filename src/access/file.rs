@@ -94,7 +94,8 @@ impl TokenFile {
         Ok(revoked)
     }
 
-    /// Changes the grants in the file first, and in memory only if that succeeded.
+    /// Changes the grants in the file, and in memory as soon as the file says so: from the rename on,
+    /// whatever comes after it. An error after that is about durability alone.
     fn change(
         &self,
         edit: impl FnOnce(&mut BTreeMap<SecretDigest, Arc<Grant>>),
@@ -106,9 +107,10 @@ impl TokenFile {
         let path = || self.path.display().to_string();
         let bytes = canon::sorted_to_bytes(&Content { tokens })
             .map_err(|_| FileError::Damaged { path: path() })?;
-        replace(&self.path, &bytes).map_err(|source| FileError::Io { path: path(), source })?;
+        let io = |source| FileError::Io { path: path(), source };
+        replace(&self.path, &bytes).map_err(io)?;
         *grants = changed;
-        Ok(())
+        sync_folder(&self.path).map_err(io)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SecretDigest, Arc<Grant>>> {
@@ -116,14 +118,19 @@ impl TokenFile {
     }
 }
 
-/// Replaces a file as a whole: the old one or the new one is there at any moment.
+/// Replaces a file as a whole: the old one or the new one is there at any moment. Which of them a
+/// crash leaves is sure when its folder was synced.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    fs::rename(&fresh, path)
+}
+
+/// Makes a rename durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

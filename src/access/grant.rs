@@ -103,6 +103,11 @@ impl Grant {
         self.ledgers == Scope::All && self.roles.iter().any(|role| role.permits(action))
     }
 
+    /// Whether there could be a ledger on which the token may do this.
+    pub fn permits_somewhere(&self, action: Action) -> bool {
+        self.roles.iter().any(|role| role.permits(action))
+    }
+
     /// Whether the token is still good.
     pub fn is_live(&self, now_unix: u64) -> bool {
         self.expires_at_unix.is_none_or(|end| now_unix < end)
@@ -151,6 +156,8 @@ mod tests {
         assert!(admin.permits(Action::Administer, "a"));
         assert!(!admin.permits(Action::Administer, "b"));
         assert!(!admin.permits_everywhere(Action::Administer));
+        assert!(admin.permits_somewhere(Action::Administer));
+        assert!(!admin.permits_somewhere(Action::Append));
         assert!(grant(Role::Admin, Scope::All).permits_everywhere(Action::Administer));
         assert!(admin.is_live(9) && !admin.is_live(10));
     }
