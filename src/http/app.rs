@@ -1,6 +1,7 @@
 //! What the handlers share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -18,11 +19,24 @@ pub struct Limits {
     pub bodies_kib_max: usize,
     /// Items of one page of a list.
     pub page_max: usize,
+    /// Bytes at which a page of a list ends, whatever it was to have.
+    pub page_bytes_max: usize,
+    /// Large answers that are held in memory at a time.
+    pub answers_max: usize,
+    /// How long a client may take to send the next part of a body.
+    pub body_stall_max: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 4 * 1024 * 1024, bodies_kib_max: 256 * 1024, page_max: 1_000 }
+        Self {
+            body_bytes_max: 4 * 1024 * 1024,
+            bodies_kib_max: 256 * 1024,
+            page_max: 1_000,
+            page_bytes_max: 8 * 1024 * 1024,
+            answers_max: 16,
+            body_stall_max: Duration::from_secs(10),
+        }
     }
 }
 
@@ -36,6 +50,8 @@ pub struct App {
     pub(super) limits: Limits,
     /// Room for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
+    /// Turns to make a large answer.
+    pub(super) answers: Arc<Semaphore>,
 }
 
 impl App {
@@ -53,6 +69,7 @@ impl App {
             random: Arc::clone(&environment.random),
             limits,
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
+            answers: Arc::new(Semaphore::new(limits.answers_max)),
         }
     }
 
@@ -86,7 +103,7 @@ impl App {
     }
 }
 
-/// Runs what reads the disk where it holds up nobody else.
+/// Runs what reads the disk, or takes long, where it holds up nobody else.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {

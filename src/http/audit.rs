@@ -2,14 +2,17 @@
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use serde::Deserialize;
 
 use super::App;
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::proofs::text;
+use super::reading::Params;
 use super::records::json;
+use super::streaming;
 use crate::access::Action;
 use crate::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, push_checkpoint};
 use crate::proof::TilePath;
@@ -56,19 +59,40 @@ pub(super) async fn meta(
     json(StatusCode::OK, &body)
 }
 
-/// The checkpoints of all batches, in order.
+/// Which checkpoints are wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// The first entry whose batch is wanted.
+    #[serde(default)]
+    from: u64,
+    /// How many checkpoints at most.
+    limit: Option<u64>,
+}
+
+/// The checkpoints of the batches that begin at `from` or later, in order.
 pub(super) async fn checkpoints(
     State(app): State<App>,
     Caller(grant): Caller,
     Path(ledger): Path<String>,
+    Params(Part { from, limit }): Params<Part>,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Audit).await?;
-    blocking(move || {
-        let mut bytes = Vec::new();
-        for batch in ledger.view().batches(0..u64::MAX) {
-            push_checkpoint(&mut bytes, &batch?.checkpoint);
+    let turn = streaming::turn(&app).await?;
+    let view = ledger.view();
+    let (mut next, mut left) = (from, limit.unwrap_or(u64::MAX));
+    streaming::pieces(turn, OCTETS, move || {
+        let mut piece = Vec::new();
+        for batch in view.batches(next..u64::MAX) {
+            if left == 0 || piece.len() >= streaming::PIECE_BYTES {
+                break;
+            }
+            let batch = batch?;
+            push_checkpoint(&mut piece, &batch.checkpoint);
+            next = batch.seqs().end;
+            left -= 1;
         }
-        Ok(octets(bytes))
+        Ok((!piece.is_empty()).then_some(piece))
     })
     .await
 }
@@ -100,8 +124,19 @@ async fn file(
     let ledger = app.ledger(&grant, &ledger, Action::Audit).await?;
     let unknown = || ApiError::not_found("tile_unknown", "the log has no such tile or bundle");
     let path: TilePath = path.parse().map_err(|_| unknown())?;
-    let bytes = blocking(move || Ok(ledger.view().file(path)?)).await?;
-    let mut response = octets(bytes.ok_or_else(unknown)?);
+    let turn = streaming::turn(&app).await?;
+    let view = ledger.view();
+    let mut response = match path {
+        TilePath::Hash { .. } => {
+            let bytes = blocking(move || Ok(view.file(path)?)).await?;
+            streaming::whole(turn, StatusCode::OK, OCTETS, bytes.ok_or_else(unknown)?)
+        }
+        TilePath::Entries { .. } | TilePath::Content { .. } => {
+            let mut seqs = view.bundle_seqs(path).ok_or_else(unknown)?;
+            let next = move || Ok(view.bundle_piece(path, &mut seqs, streaming::PIECE_BYTES)?);
+            streaming::pieces(turn, OCTETS, next).await?
+        }
+    };
     match path {
         // Content can be erased; everything else never changes.
         TilePath::Content { .. } => cache(&mut response, "no-store"),
@@ -112,10 +147,7 @@ async fn file(
     Ok(response)
 }
 
-fn octets(bytes: Vec<u8>) -> Response {
-    let octets = HeaderValue::from_static("application/octet-stream");
-    ([(header::CONTENT_TYPE, octets)], bytes).into_response()
-}
+const OCTETS: &str = "application/octet-stream";
 
 fn cache(response: &mut Response, value: &'static str) {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(value));

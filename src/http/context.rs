@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::error::{ApiError, Problem};
+use super::error::{ApiError, Problem, codes};
 use crate::canon;
 
 /// The header that carries a request's id.
@@ -30,6 +30,7 @@ pub(super) async fn context(State(app): State<App>, request: Request, next: Next
         } else {
             tracing::debug!(request_id = %id, %method, path, %error, "refused");
         }
+        debug_assert!(codes().any(|code| code.name == error.code), "{} is not listed", error.code);
         response = problem(error, &response, &id);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -62,7 +63,7 @@ fn of_status(status: StatusCode) -> ApiError {
         StatusCode::METHOD_NOT_ALLOWED => {
             ("method_not_allowed", "this path does not take this method")
         }
-        StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long: send it again"),
+        StatusCode::REQUEST_TIMEOUT => return ApiError::timeout(),
         StatusCode::PAYLOAD_TOO_LARGE => return ApiError::body_too_large(),
         status if status.is_server_error() => return ApiError::internal("a handler failed"),
         _ => ("request_invalid", "the request cannot be read"),

@@ -42,6 +42,7 @@ pub(super) struct ProblemField {
 pub(super) struct Problem {
     /// Always `about:blank`: the code says more.
     #[serde(rename = "type")]
+    #[schemars(extend("const" = "about:blank"))]
     pub(super) kind: &'static str,
     /// The status in words.
     pub(super) title: String,
@@ -50,6 +51,7 @@ pub(super) struct Problem {
     /// What is wrong, in a sentence.
     pub(super) detail: String,
     /// What is wrong, for programs. Stable.
+    #[schemars(schema_with = "code_schema")]
     pub(super) code: String,
     /// What is wrong with the body, place by place.
     pub(super) errors: Vec<ProblemField>,
@@ -103,6 +105,11 @@ impl ApiError {
         Self { retry_after_seconds: Some(1), ..error }
     }
 
+    pub(super) fn timeout() -> Self {
+        let detail = "the request took too long: send it again";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
+    }
+
     pub(super) fn internal(cause: impl Into<String>) -> Self {
         let detail =
             "something went wrong in the server, and is in its log under this request's id";
@@ -120,16 +127,8 @@ impl ApiError {
 
     fn of_fields(errors: Vec<FieldError>) -> Self {
         let code = errors.first().map_or(Code::FieldInvalid, |error| error.code);
-        let statuses = [
-            (Code::JsonInvalid, StatusCode::BAD_REQUEST),
-            (Code::IdConflict, StatusCode::CONFLICT),
-            (Code::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
-            (Code::EntryTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
-        ];
-        let status = statuses.into_iter().find(|(of, _)| *of == code);
-        let status = status.map_or(StatusCode::UNPROCESSABLE_ENTITY, |(_, status)| status);
         let detail = errors.first().map_or("", |error| error.message.as_str());
-        let error = Self::new(status, &code.to_string(), detail);
+        let error = Self::new(status_of(code), code.as_str(), detail);
         let field = |FieldError { pointer, code, message }| ProblemField {
             pointer,
             code: code.to_string(),
@@ -137,6 +136,74 @@ impl ApiError {
         };
         Self { errors: errors.into_iter().map(field).collect(), ..error }
     }
+}
+
+/// The status of a refused record.
+fn status_of(code: Code) -> StatusCode {
+    let statuses = [
+        (Code::JsonInvalid, StatusCode::BAD_REQUEST),
+        (Code::IdConflict, StatusCode::CONFLICT),
+        (Code::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+        (Code::EntryTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+    ];
+    let status = statuses.into_iter().find(|(of, _)| *of == code);
+    status.map_or(StatusCode::UNPROCESSABLE_ENTITY, |(_, status)| status)
+}
+
+/// A code of an error, and the status that it comes with. Both are stable.
+pub(super) struct KnownCode {
+    pub(super) name: &'static str,
+    pub(super) status: StatusCode,
+    /// Whether it is about a posted record.
+    pub(super) of_records: bool,
+}
+
+/// The codes of errors that are not about a posted record.
+const CODES: [(&str, StatusCode); 25] = [
+    ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+    ("body_unreadable", StatusCode::BAD_REQUEST),
+    ("busy", StatusCode::TOO_MANY_REQUESTS),
+    ("encoding_unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+    ("ledger_exists", StatusCode::CONFLICT),
+    ("ledger_halted", StatusCode::SERVICE_UNAVAILABLE),
+    ("ledger_unknown", StatusCode::NOT_FOUND),
+    ("media_type_unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
+    ("name_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+    ("no_records", StatusCode::BAD_REQUEST),
+    ("path_unknown", StatusCode::NOT_FOUND),
+    ("query_invalid", StatusCode::BAD_REQUEST),
+    ("record_unknown", StatusCode::NOT_FOUND),
+    ("request_invalid", StatusCode::BAD_REQUEST),
+    ("role_missing", StatusCode::FORBIDDEN),
+    ("session_unknown", StatusCode::NOT_FOUND),
+    ("size_unknown", StatusCode::BAD_REQUEST),
+    ("tile_unknown", StatusCode::NOT_FOUND),
+    ("timeout", StatusCode::REQUEST_TIMEOUT),
+    ("token_invalid", StatusCode::UNAUTHORIZED),
+    ("token_unknown", StatusCode::NOT_FOUND),
+    ("token_unusable", StatusCode::UNPROCESSABLE_ENTITY),
+    ("too_many_records", StatusCode::PAYLOAD_TOO_LARGE),
+];
+
+/// Every code that an error can have.
+pub(super) fn codes() -> impl Iterator<Item = KnownCode> {
+    let of_requests = CODES.into_iter();
+    let of_requests =
+        of_requests.map(|(name, status)| KnownCode { name, status, of_records: false });
+    let of_records = Code::ALL.iter().map(|code| KnownCode {
+        name: code.as_str(),
+        status: status_of(*code),
+        of_records: true,
+    });
+    of_requests.chain(of_records)
+}
+
+fn code_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut names: Vec<_> = codes().map(|code| code.name).collect();
+    names.sort_unstable();
+    schemars::json_schema!({ "type": "string", "enum": names })
 }
 
 impl From<Invalid> for ApiError {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, chain};
 use super::reading;
 use super::records::{List, json};
 use crate::access::Action;
@@ -21,11 +21,36 @@ use crate::record::LedgerName;
 
 /// A ledger, and how large it is.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Ledger")]
 pub(super) struct LedgerBody {
     /// Always `ledger`.
+    #[schemars(extend("const" = "ledger"))]
     object: &'static str,
     /// Its name.
     name: String,
+    /// Whether it takes records.
+    status: Status,
+    /// What it has come to, unless it is unavailable.
+    #[serde(flatten)]
+    state: Option<LedgerState>,
+}
+
+/// Whether a ledger takes records.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "LedgerStatus")]
+enum Status {
+    /// It takes records.
+    Open,
+    /// It has stopped writing, and takes records again when the server was restarted. It can be read.
+    Halted,
+    /// It cannot be opened. The server's log says why.
+    Unavailable,
+}
+
+/// What a ledger has come to.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LedgerState {
     /// The origin of its checkpoints.
     origin: String,
     /// The verifier key of its checkpoints (C2SP signed-note).
@@ -34,22 +59,25 @@ pub(super) struct LedgerBody {
     size: u64,
     /// Its newest checkpoint.
     checkpoint: String,
-    /// Whether it has stopped writing.
-    halted: bool,
 }
 
 impl LedgerBody {
     fn of(ledger: &Ledger) -> Self {
         let view = ledger.view();
-        Self {
-            object: "ledger",
-            name: ledger.meta().ledger.to_string(),
+        let status = if ledger.is_halted() { Status::Halted } else { Status::Open };
+        let state = LedgerState {
             origin: ledger.meta().origin.to_string(),
             key: ledger.key().to_string(),
             size: view.size(),
             checkpoint: view.checkpoint().note().to_string(),
-            halted: ledger.is_halted(),
-        }
+        };
+        let name = ledger.meta().ledger.to_string();
+        Self { object: "ledger", name, status, state: Some(state) }
+    }
+
+    fn unavailable(name: &LedgerName) -> Self {
+        let name = name.to_string();
+        Self { object: "ledger", name, status: Status::Unavailable, state: None }
     }
 }
 
@@ -68,6 +96,10 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    // Who may make no ledger at all does not get to send a body.
+    if !grant.permits_somewhere(Action::Administer) {
+        return Err(ApiError::forbidden());
+    }
     let read = reading::body(&app, &headers, body).await?;
     let new: NewLedger = reading::json(&read)?;
     if !grant.permits(Action::Administer, &new.name) {
@@ -91,10 +123,18 @@ pub(super) async fn list(
     let ledgers = Arc::clone(&app.ledgers);
     let bodies = blocking(move || {
         let names = ledgers.names()?.into_iter().filter(|name| grant.ledgers.covers(name));
-        let open = names.map(|name| Ok(LedgerBody::of(&ledgers.get(&name)?)));
-        open.collect::<Result<Vec<_>, ApiError>>()
+        let bodies = names.map(|name| match ledgers.get(&name) {
+            Ok(ledger) => LedgerBody::of(&ledger),
+            // The others are there all the same.
+            Err(error) => {
+                tracing::error!(ledger = %name, error = chain(&error), "cannot be opened");
+                LedgerBody::unavailable(&name)
+            }
+        });
+        Ok(bodies.collect())
     });
-    json(StatusCode::OK, &List::new(bodies.await?, None))
+    let bodies: Vec<LedgerBody> = bodies.await?;
+    json(StatusCode::OK, &List::new(bodies, None))
 }
 
 /// One ledger. Every role may see it.

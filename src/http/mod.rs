@@ -2,7 +2,7 @@
 //!
 //! A handler translates: from bytes to the types of the rooms below, and back. Every error leaves as
 //! `application/problem+json` with a stable code ([`error`]); every route stands on one page
-//! ([`router`]). A ledger that the bearer of a token may not see looks in every way like one that
+//! ([`routes`]). A ledger that the bearer of a token may not see looks in every way like one that
 //! does not exist.
 //!
 //! What this room does not do: it reads no store and builds no proof, it asks the ledger's view; it
@@ -12,15 +12,20 @@
 mod app;
 mod audit;
 mod caller;
+mod connection;
 mod context;
+mod describe;
 mod error;
+mod health;
 mod ledgers;
 mod openapi;
 mod proofs;
 mod reading;
 mod records;
 mod router;
+mod routes;
 mod serve;
+mod streaming;
 mod tokens;
 
 pub use app::{App, Limits};

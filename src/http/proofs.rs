@@ -34,8 +34,10 @@ enum Format {
 
 /// An inclusion proof in JSON, against the newest checkpoint.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RecordProof")]
 pub(super) struct ProofBody {
     /// Always `inclusion_proof`.
+    #[schemars(extend("const" = "inclusion_proof"))]
     object: &'static str,
     /// The record's id.
     id: String,
@@ -89,8 +91,10 @@ pub(super) struct Sizes {
 
 /// A proof that the log at one size continues the log at another (RFC 6962 §2.1.2).
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConsistencyProof")]
 pub(super) struct ConsistencyBody {
     /// Always `consistency_proof`.
+    #[schemars(extend("const" = "consistency_proof"))]
     object: &'static str,
     /// The earlier size.
     from: u64,

@@ -1,28 +1,34 @@
 //! Reading bodies and queries: bounded, and strictly.
 
-use axum::body::Body;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::error::ApiError;
 
+/// KiB by which the room of a body grows at least.
+const ROOM_KIB_MIN: usize = 16;
+
 /// A body in memory, and the room that it takes among all bodies.
 pub(super) struct Read {
-    pub(super) bytes: axum::body::Bytes,
-    _room: OwnedSemaphorePermit,
+    pub(super) bytes: Bytes,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// Reads a body of at most the allowed size. A longer one is refused as soon as that is known: by its
-/// announced length, or when the limit is passed.
-pub(super) async fn body(app: &App, headers: &HeaderMap, body: Body) -> Result<Read, ApiError> {
+/// announced length, or when the limit is passed. It takes room as its bytes come in, so that a
+/// client that announces much and sends nothing keeps nobody else out.
+pub(super) async fn body(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Read, ApiError> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         let detail = "compressed bodies are not taken: send the body as it is";
-        let status = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(ApiError::new(status, "encoding_unsupported", detail));
     }
     let max = app.limits.body_bytes_max;
@@ -33,13 +39,52 @@ pub(super) async fn body(app: &App, headers: &HeaderMap, body: Body) -> Result<R
     if announced.is_some_and(|length| length > max) {
         return Err(ApiError::body_too_large());
     }
-    let kib = u32::try_from(announced.unwrap_or(max) / 1_024 + 1).unwrap_or(u32::MAX);
-    let room = std::sync::Arc::clone(&app.bodies).try_acquire_many_owned(kib);
-    let room = room.map_err(|_| ApiError::busy())?;
-    match Limited::new(body, max).collect().await {
-        Ok(body) => Ok(Read { bytes: body.to_bytes(), _room: room }),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::body_too_large()),
-        Err(_) => Err(ApiError::bad_request("body_unreadable", "the body ended early")),
+    let mut read = Read { bytes: Bytes::new(), room: None };
+    let mut joined = Vec::new();
+    loop {
+        let frame = tokio::time::timeout(app.limits.body_stall_max, body.frame()).await;
+        let frame = match frame.map_err(|_| ApiError::timeout())? {
+            None => break,
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => {
+                return Err(ApiError::bad_request("body_unreadable", "the body ended early"));
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let length = read.bytes.len() + joined.len() + data.len();
+        if length > max {
+            return Err(ApiError::body_too_large());
+        }
+        read.make_room(app, length)?;
+        if read.bytes.is_empty() && joined.is_empty() {
+            read.bytes = data;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut read.bytes));
+            joined.extend_from_slice(&data);
+        }
+    }
+    if !joined.is_empty() {
+        read.bytes = joined.into();
+    }
+    Ok(read)
+}
+
+impl Read {
+    /// Takes room for a body that has become this long.
+    fn make_room(&mut self, app: &App, length: usize) -> Result<(), ApiError> {
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = (length / 1_024 + 1).saturating_sub(held);
+        if missing == 0 {
+            return Ok(());
+        }
+        let kib = u32::try_from(missing.max(ROOM_KIB_MIN)).unwrap_or(u32::MAX);
+        let more = Arc::clone(&app.bodies).try_acquire_many_owned(kib);
+        let more = more.map_err(|_| ApiError::busy())?;
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+        Ok(())
     }
 }
 

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::App;
-use super::app::blocking;
+use super::app::{Limits, blocking};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::reading::{self, Params};
+use super::streaming;
 use crate::access::Action;
 use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
 use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, StoredPart, View};
@@ -43,8 +44,10 @@ pub(super) struct InclusionProof {
 
 /// A receipt as it is sent.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SentReceipt")]
 pub(super) struct ReceiptBody {
     /// Always `receipt`.
+    #[schemars(extend("const" = "receipt"))]
     object: &'static str,
     /// The receipt.
     #[serde(flatten)]
@@ -54,10 +57,18 @@ pub(super) struct ReceiptBody {
     proof: Option<InclusionProof>,
 }
 
+impl ReceiptBody {
+    fn new(receipt: Receipt, proof: Option<InclusionProof>) -> Self {
+        Self { object: "receipt", receipt, proof }
+    }
+}
+
 /// A list, and where it goes on.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListOf{T}")]
 pub(super) struct List<T> {
     /// Always `list`.
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
     /// The items.
     data: Vec<T>,
@@ -81,6 +92,9 @@ impl<T> List<T> {
     }
 }
 
+/// Bytes of a body from which on it is read elsewhere: parsing and hashing it would hold up others.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
 /// Appends one record, an array of records, or NDJSON: all of them or none.
 pub(super) async fn append(
     State(app): State<App>,
@@ -91,13 +105,25 @@ pub(super) async fn append(
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Append).await?;
     let (parts, body) = request.into_parts();
+    let form = Form::of(&parts.headers)?;
     let read = reading::body(&app, &parts.headers, body).await?;
-    let (records, is_list) = prepare(&ledger, &parts.headers, &read.bytes)?;
+    let (records, is_list) = if read.bytes.len() <= INLINE_BYTES_MAX {
+        prepare(&ledger, form, &read.bytes)?
+    } else {
+        let (ledger, bytes) = (ledger.clone(), read.bytes.clone());
+        blocking(move || prepare(&ledger, form, &bytes)).await?
+    };
     let receipts = ledger.submit(records).await?;
+    drop(read);
 
     let old = receipts.iter().all(|receipt| receipt.duplicate);
     let status = if old { StatusCode::OK } else { StatusCode::CREATED };
-    let mut bodies = with_proofs(&ledger, receipts, query.include.is_some())?;
+    let mut bodies = match query.include {
+        Some(Included::Proof) => {
+            blocking(move || Ok(with_proofs(&ledger.view(), receipts))).await?
+        }
+        None => receipts.into_iter().map(|receipt| ReceiptBody::new(receipt, None)).collect(),
+    };
     if is_list {
         return json(status, &List::new(bodies, None));
     }
@@ -107,36 +133,46 @@ pub(super) async fn append(
     }
 }
 
-/// Parses, checks and prepares what was posted. Says whether it was a list.
-fn prepare(
-    ledger: &Ledger,
-    headers: &HeaderMap,
-    bytes: &[u8],
-) -> Result<(Vec<Prepared>, bool), ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.map(|value| value.split(';').next().unwrap_or("").trim());
-    let one =
-        |bytes: &[u8]| -> Result<Prepared, ApiError> { Ok(ledger.prepare(Event::parse(bytes)?)?) };
-    match essence {
-        Some("application/x-ndjson" | "application/jsonl") => {
-            let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
-            Ok((all(lines, one)?, true))
-        }
-        None | Some("application/json") => {
-            let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-            if first != Some(&b'[') {
-                return Ok((vec![one(bytes)?], false));
+/// The form of posted records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Ndjson,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str);
+        let essence = content_type.map(|value| {
+            value.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+        });
+        match essence.as_deref() {
+            Some("application/x-ndjson" | "application/jsonl") => Ok(Self::Ndjson),
+            None | Some("application/json") => Ok(Self::Json),
+            Some(_) => {
+                let detail = "send application/json or application/x-ndjson";
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                Err(ApiError::new(status, "media_type_unsupported", detail))
             }
-            let records: Vec<&RawValue> = serde_json::from_slice(bytes)
-                .map_err(|_| ApiError::bad_request("json_invalid", "the body is not JSON"))?;
-            Ok((all(records.into_iter().map(|record| record.get().as_bytes()), one)?, true))
-        }
-        Some(_) => {
-            let detail = "send application/json or application/x-ndjson";
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            Err(ApiError::new(status, "media_type_unsupported", detail))
         }
     }
+}
+
+/// Parses, checks and prepares what was posted. Says whether it was a list.
+fn prepare(ledger: &Ledger, form: Form, bytes: &[u8]) -> Result<(Vec<Prepared>, bool), ApiError> {
+    let one =
+        |bytes: &[u8]| -> Result<Prepared, ApiError> { Ok(ledger.prepare(Event::parse(bytes)?)?) };
+    if form == Form::Ndjson {
+        let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
+        return Ok((all(lines, one)?, true));
+    }
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(&b'[') {
+        return Ok((vec![one(bytes)?], false));
+    }
+    let records: Vec<&RawValue> = serde_json::from_slice(bytes)
+        .map_err(|_| ApiError::bad_request("json_invalid", "the body is not JSON"))?;
+    Ok((all(records.into_iter().map(|record| record.get().as_bytes()), one)?, true))
 }
 
 fn all<'a>(
@@ -158,15 +194,19 @@ fn all<'a>(
     Ok(prepared)
 }
 
-fn with_proofs(
-    ledger: &Ledger,
-    receipts: Vec<Receipt>,
-    prove: bool,
-) -> Result<Vec<ReceiptBody>, ApiError> {
-    let view = ledger.view();
+/// Receipts with proofs. The records are in the log: a proof that cannot be made fails nothing, and can
+/// be asked for later.
+fn with_proofs(view: &View, receipts: Vec<Receipt>) -> Vec<ReceiptBody> {
     let bodies = receipts.into_iter().map(|receipt| {
-        let proof = if prove { Some(prove_receipt(&view, &receipt)?) } else { None };
-        Ok(ReceiptBody { object: "receipt", receipt, proof })
+        let proof = match prove_receipt(view, &receipt) {
+            Ok(proof) => Some(proof),
+            Err(error) => {
+                let cause = error.cause.unwrap_or(error.detail);
+                tracing::error!(seq = receipt.seq, cause, "a receipt goes out without its proof");
+                None
+            }
+        };
+        ReceiptBody::new(receipt, proof)
     });
     bodies.collect()
 }
@@ -185,8 +225,10 @@ pub(super) fn checkpoint_size(note: &str) -> Result<u64, ApiError> {
 
 /// One record with all that the ledger has of it.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StoredRecord")]
 pub(super) struct RecordBody {
     /// Always `record`.
+    #[schemars(extend("const" = "record"))]
     object: &'static str,
     /// The record's id.
     id: String,
@@ -205,6 +247,7 @@ pub(super) struct RecordBody {
 
 /// One part of a record's content.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StoredContent")]
 struct ContentBody {
     /// The part's name.
     name: String,
@@ -223,6 +266,15 @@ struct ContentBody {
     value: Option<Box<RawValue>>,
 }
 
+impl RecordBody {
+    /// About how many bytes it takes.
+    fn length(&self) -> usize {
+        let values = self.content.iter().filter_map(|part| part.value.as_ref());
+        let values: usize = values.map(|value| value.get().len()).sum();
+        values + self.entry.get().len() + self.receipt.checkpoint.len()
+    }
+}
+
 /// One record.
 pub(super) async fn get(
     State(app): State<App>,
@@ -230,12 +282,13 @@ pub(super) async fn get(
     Path((ledger, id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
-    let body = blocking(move || {
+    let bytes = blocking(move || {
         let view = ledger.view();
         let seq = view.seq_of(&id)?.ok_or_else(record_unknown)?;
-        record_body(&view, seq)
+        to_bytes(&record_body(&view, seq)?)
     });
-    json(StatusCode::OK, &body.await?)
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((json, bytes.await?).into_response())
 }
 
 pub(super) fn record_unknown() -> ApiError {
@@ -295,8 +348,10 @@ pub(super) struct Page {
 
 /// A session: its records in the order of the ledger.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SessionPage")]
 pub(super) struct SessionBody {
     /// Always `session`.
+    #[schemars(extend("const" = "session"))]
     object: &'static str,
     /// The session's id.
     id: String,
@@ -317,34 +372,61 @@ pub(super) async fn session(
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
     let limit = page.limit.unwrap_or(100).clamp(1, app.limits.page_max);
-    let body = blocking(move || {
-        let view = ledger.view();
-        let unknown = || ApiError::not_found("session_unknown", "the ledger has no such session");
-        let first = view.session(&id, 0, 1)?.first().copied().ok_or_else(unknown)?;
-        let bytes = view.entry(first)?.ok_or_else(unknown)?;
-        let entry = Entry::parse(&bytes)
-            .map_err(|_| ApiError::internal("a stored record cannot be read"))?;
-        let from = page.after.map_or(0, |seq| seq.saturating_add(1));
-        let mut seqs = view.session(&id, from, limit + 1)?;
-        let more = seqs.len() > limit;
-        seqs.truncate(limit);
-        let after = seqs.last().filter(|_| more).map(ToString::to_string);
-        let records = seqs.into_iter().map(|seq| record_body(&view, seq));
-        Ok(SessionBody {
-            object: "session",
-            user: entry.user.as_ref().map(|user| user.id.to_string()),
-            started_at: entry.received_at,
-            records: List::new(records.collect::<Result<_, _>>()?, after),
-            id,
-        })
+    let turn = streaming::turn(&app).await?;
+    let bytes = blocking(move || {
+        let session = session_page(&ledger.view(), id, page.after, limit, &app.limits)?;
+        to_bytes(&session)
     });
-    json(StatusCode::OK, &body.await?)
+    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes.await?))
+}
+
+/// A page of a session: at most so many records, and not many more bytes than allowed, but at least
+/// one record.
+fn session_page(
+    view: &View,
+    id: String,
+    after: Option<u64>,
+    limit: usize,
+    limits: &Limits,
+) -> Result<SessionBody, ApiError> {
+    let unknown = || ApiError::not_found("session_unknown", "the ledger has no such session");
+    let from = after.map_or(0, |seq| seq.saturating_add(1));
+    let seqs = view.session(&id, from, limit + 1)?;
+    let first = match after {
+        None => seqs.first().copied(),
+        Some(_) => view.session(&id, 0, 1)?.first().copied(),
+    };
+    let bytes = view.entry(first.ok_or_else(unknown)?)?.ok_or_else(unknown)?;
+    let entry =
+        Entry::parse(&bytes).map_err(|_| ApiError::internal("a stored record cannot be read"))?;
+
+    let (mut records, mut length) = (Vec::new(), 0);
+    for seq in seqs.iter().take(limit) {
+        let record = record_body(view, *seq)?;
+        length += record.length();
+        records.push(record);
+        if length >= limits.page_bytes_max {
+            break;
+        }
+    }
+    let last = records.last().filter(|_| records.len() < seqs.len());
+    let after = last.map(|record| record.seq.to_string());
+    Ok(SessionBody {
+        object: "session",
+        user: entry.user.as_ref().map(|user| user.id.to_string()),
+        started_at: entry.received_at,
+        records: List::new(records, after),
+        id,
+    })
 }
 
 /// A JSON answer.
 pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response, ApiError> {
-    let bytes = canon::sorted_to_bytes(body)
-        .map_err(|error| ApiError::internal(super::error::chain(&error)))?;
+    let bytes = to_bytes(body)?;
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((status, json, bytes).into_response())
+}
+
+fn to_bytes<T: Serialize>(body: &T) -> Result<Vec<u8>, ApiError> {
+    canon::sorted_to_bytes(body).map_err(|error| ApiError::internal(super::error::chain(&error)))
 }

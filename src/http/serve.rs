@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 
+use super::connection::{Gate, connections_max};
 use super::{App, router};
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send its first request's head, from its first byte or without any.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take for every other head, and lie idle before it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Streams that one HTTP/2 connection may have open.
@@ -55,18 +57,14 @@ pub async fn serve(
         stopping.graceful_shutdown(Some(drain));
     });
     let service = router(app).into_make_service();
-    // Without it an answer's last packet would wait until the client has confirmed those before.
-    let no_delay = NoDelayAcceptor::new();
-    let Some(tls) = tls else {
-        let mut server = axum_server::from_tcp(listener)?.acceptor(no_delay);
-        limit(server.http_builder());
-        return server.handle(handle).serve(service).await;
-    };
-    let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
-    let acceptor = RustlsAcceptor::new(config).acceptor(no_delay);
-    let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor);
+    let gate = Gate::new(connections_max());
+    let mut server = axum_server::from_tcp(listener)?.first_request_timeout(FIRST_HEAD_TIMEOUT);
     limit(server.http_builder());
-    server.handle(handle).serve(service).await
+    let server = server.handle(handle);
+    let Some(tls) = tls else { return server.acceptor(gate).serve(service).await };
+    let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
+    let acceptor = RustlsAcceptor::new(config).handshake_timeout(FIRST_HEAD_TIMEOUT);
+    server.acceptor(acceptor.acceptor(gate)).serve(service).await
 }
 
 fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {

@@ -36,8 +36,10 @@ pub(super) struct NewToken {
 
 /// A token, without its secret.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 pub(super) struct TokenBody {
     /// Always `token`.
+    #[schemars(extend("const" = "token"))]
     object: &'static str,
     /// What to revoke it by.
     id: String,

@@ -1,10 +1,12 @@
 //! The log as files: what an archive holds and what an auditor fetches over HTTP, byte for byte the
 //! same (SPEC 6).
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, View};
+use super::{Error, View, known};
 use crate::proof::{TILE_WIDTH, TilePath, bundle, tile_width};
 use crate::store::StoredPart;
 
@@ -46,30 +48,61 @@ impl View {
         if tile_width(self.size(), level, index).is_none_or(|present| present < width) {
             return Ok(None);
         }
+        if matches!(path, TilePath::Hash { .. }) {
+            let mut bytes = self.tile(level, index)?.unwrap_or_default();
+            bytes.truncate(usize::from(width) * 32);
+            return Ok(Some(bytes));
+        }
+        let Some(mut seqs) = self.bundle_seqs(path) else { return Ok(None) };
+        Ok(Some(self.bundle_piece(path, &mut seqs, usize::MAX)?.unwrap_or_default()))
+    }
+
+    /// The entries that a bundle is of. `None` if the path is no bundle, or the log has not as much.
+    pub fn bundle_seqs(&self, path: TilePath) -> Option<Range<u64>> {
+        let (TilePath::Entries { index, width } | TilePath::Content { index, width }) = path else {
+            return None;
+        };
+        let present = tile_width(self.size(), 0, index)?;
         let first = index * TILE_WIDTH;
-        let seqs = first..first + u64::from(width);
-        match path {
-            TilePath::Hash { .. } => {
-                let mut bytes = self.tile(level, index)?.unwrap_or_default();
-                bytes.truncate(usize::from(width) * 32);
-                Ok(Some(bytes))
+        (present >= width).then(|| first..first + u64::from(width))
+    }
+
+    /// The next bytes of a bundle, from the first of `seqs` on: those of as many records as take
+    /// about `bytes_max`, but at least of one. `seqs` moves on. `None` at its end.
+    pub fn bundle_piece(
+        &self,
+        path: TilePath,
+        seqs: &mut Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if seqs.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let (mut end, mut length) = (seqs.start, 0);
+        for (seq, entry) in self.entries(seqs.clone())? {
+            if length >= bytes_max {
+                break;
             }
-            TilePath::Entries { .. } => {
-                let mut bytes = Vec::new();
-                for (seq, entry) in self.entries(seqs)? {
-                    bundle::push_entry(&mut bytes, &entry)
-                        .map_err(|source| Error::Bundle { seq, source })?;
-                }
-                Ok(Some(bytes))
+            if let TilePath::Content { .. } = path {
+                let entry = known::parse(seq, &entry)?;
+                let sizes = entry.content.iter().map(|part| usize::try_from(part.bytes));
+                length += sizes.sum::<Result<usize, _>>().unwrap_or(usize::MAX);
+            } else {
+                bundle::push_entry(&mut bytes, &entry)
+                    .map_err(|source| Error::Bundle { seq, source })?;
+                length = bytes.len();
             }
-            TilePath::Content { .. } => {
-                let mut bytes = Vec::new();
-                for (_, parts) in self.contents(seqs)? {
-                    push_parts(&mut bytes, &parts);
-                }
-                Ok(Some(bytes))
+            end = seq + 1;
+        }
+        if let TilePath::Content { .. } = path {
+            for (_, parts) in self.contents(seqs.start..end)? {
+                push_parts(&mut bytes, &parts);
             }
         }
+        // A log that ends early ends the bundle too.
+        seqs.start = if end == seqs.start { seqs.end } else { end };
+        Ok(Some(bytes))
     }
 }
 

@@ -16,31 +16,33 @@ use whence::canon::TreeHash;
 use whence::http::{App, Limits, new_token, router};
 use whence::ledger::{Environment, Ledgers, Settings};
 use whence::seal::{TlogProof, UnverifiedCheckpoint, VerifierKey};
+use whence::store::{Faults, NoFaults};
+use whence::verify::parse_checkpoints;
 
 use crate::log::{Seeded, Ticking, chain, prompt};
 
 /// A server without a socket, and tokens for it.
-struct Server {
-    router: Router,
-    tokens: Arc<TokenFile>,
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) tokens: Arc<TokenFile>,
     environment: Environment,
-    runtime: tokio::runtime::Runtime,
-    _folder: TempDir,
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) folder: TempDir,
 }
 
 /// An answer.
-struct Answer {
-    status: StatusCode,
-    headers: axum::http::HeaderMap,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
@@ -50,35 +52,48 @@ impl Answer {
 }
 
 impl Server {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default(), None)
+    }
+
+    pub(crate) fn with(limits: Limits, faults: Option<Arc<dyn Faults>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let environment =
             Environment { clock: Arc::new(Ticking::default()), random: Arc::new(Seeded::new(1)) };
-        let settings = Settings::new(folder.path().to_owned(), "log.example", "whence/test");
+        let mut settings = Settings::new(folder.path().to_owned(), "log.example", "whence/test");
+        settings.faults = faults.unwrap_or_else(|| Arc::new(NoFaults));
         let ledgers = Arc::new(Ledgers::new(settings, environment.clone()));
         for name in ["main", "other"] {
             ledgers.create(&name.parse().unwrap()).unwrap();
         }
         let tokens = Arc::new(TokenFile::open(&folder.path().join("tokens.json")).unwrap());
-        let app = App::new(ledgers, Arc::clone(&tokens), &environment, Limits::default());
+        let app = App::new(ledgers, Arc::clone(&tokens), &environment, limits);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        Self { router: router(app), tokens, environment, runtime, _folder: folder }
+        Self { router: router(app), tokens, environment, runtime, folder }
     }
 
-    fn token(&self, role: Role, ledger: Option<&str>) -> String {
+    pub(crate) fn token(&self, role: Role, ledger: Option<&str>) -> String {
         let scope = match ledger {
             Some(ledger) => Scope::Ledgers(BTreeSet::from([ledger.to_owned()])),
             None => Scope::All,
         };
+        self.make_token(BTreeSet::from([role]), scope)
+    }
+
+    /// A token with several roles on all ledgers.
+    pub(crate) fn token_with(&self, roles: &[Role]) -> String {
+        self.make_token(roles.iter().copied().collect(), Scope::All)
+    }
+
+    fn make_token(&self, roles: BTreeSet<Role>, scope: Scope) -> String {
         let Environment { clock, random } = &self.environment;
-        let roles = BTreeSet::from([role]);
         let (token, grant) =
             new_token("test", roles, scope, random.as_ref(), clock.as_ref()).unwrap();
         self.tokens.add(&token, grant).unwrap();
         token.reveal().to_owned()
     }
 
-    fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) fn send(&self, request: Request<Body>) -> Answer {
         self.runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await.unwrap();
             let (parts, body) = response.into_parts();
@@ -87,17 +102,23 @@ impl Server {
         })
     }
 
-    fn call(&self, method: &str, path: &str, token: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         self.send(request.body(body.into()).unwrap())
     }
 
-    fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str, token: &str) -> Answer {
         self.call("GET", path, token, Body::empty())
     }
 
-    fn post(&self, token: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&self, token: &str, body: &Value) -> Answer {
         self.call("POST", "/v1/ledgers/main/records?include=proof", token, body.to_string())
     }
 }
@@ -293,6 +314,106 @@ fn what_is_not_there_is_a_problem_too() {
     }
     assert_eq!(server.get("/healthz", "").status, StatusCode::NO_CONTENT);
     assert_eq!(server.get("/readyz", "").status, StatusCode::NO_CONTENT);
+}
+
+#[test]
+fn checkpoints_come_in_pages_that_make_up_the_whole() {
+    let server = Server::new();
+    let (writer, auditor) = (server.token(Role::Writer, None), server.token(Role::Auditor, None));
+    for number in 0..7 {
+        server.post(&writer, &Value::Array(chain(number)));
+    }
+    let whole = server.get("/tlog/main/checkpoints", &auditor);
+    assert_eq!(whole.status, StatusCode::OK);
+    let notes = parse_checkpoints(&whole.body).unwrap();
+    assert_eq!(notes.len(), 8);
+    let (mut pages, mut from) = (Vec::new(), 0);
+    while pages.len() < notes.len() {
+        let page = server.get(&format!("/tlog/main/checkpoints?from={from}&limit=3"), &auditor);
+        let page = parse_checkpoints(&page.body).unwrap();
+        assert!((1..=3).contains(&page.len()));
+        let last = UnverifiedCheckpoint::parse(page.last().unwrap()).unwrap();
+        let key: VerifierKey = server.get("/v1/ledgers/main", &auditor).json()["key"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        from = last.verify(&[key]).unwrap().checkpoint().size();
+        pages.extend(page);
+    }
+    assert_eq!(pages, notes);
+    let past = server.get(&format!("/tlog/main/checkpoints?from={from}"), &auditor);
+    assert!(past.body.is_empty());
+}
+
+#[test]
+fn a_page_of_large_records_ends_early_and_goes_on() {
+    let limits = Limits { page_bytes_max: 200_000, ..Limits::default() };
+    let server = Server::with(limits, None);
+    let (writer, reader) =
+        (server.token(Role::Writer, None), server.token(Role::Investigator, None));
+    for number in 0..5 {
+        server.post(&writer, &prompt(&format!("p-{number}"), "s", &"x".repeat(150_000)));
+    }
+    let (mut ids, mut path) = (Vec::new(), "/v1/ledgers/main/sessions/s".to_owned());
+    loop {
+        let page = server.get(&path, &reader).json();
+        let records = page["records"]["data"].as_array().unwrap();
+        assert!((1..=2).contains(&records.len()), "{}", records.len());
+        ids.extend(records.iter().map(|record| record["id"].as_str().unwrap().to_owned()));
+        let Some(after) = page["records"]["list_metadata"]["after"].as_str() else { break };
+        path = format!("/v1/ledgers/main/sessions/s?after={after}");
+    }
+    assert_eq!(ids, ["p-0", "p-1", "p-2", "p-3", "p-4"]);
+}
+
+#[test]
+fn bundles_are_the_same_whole_and_in_pieces() {
+    let server = Server::new();
+    let (writer, auditor) = (server.token(Role::Writer, None), server.token(Role::Auditor, None));
+    let mut texts = Vec::new();
+    for number in 0..6 {
+        let text = format!("{number}").repeat(700_000);
+        server.post(&writer, &prompt(&format!("p-{number}"), "s", &text));
+        texts.push(text);
+    }
+    let content = server.get("/tlog/main/content/000.p/7", &auditor);
+    assert_eq!(content.status, StatusCode::OK);
+    assert!(content.headers.get(header::CONTENT_LENGTH).is_none(), "it is streamed");
+    // Each part is a state, a salt, a length and the text in quotes.
+    assert_eq!(content.body.len(), 6 * (1 + 32 + 4 + 700_002));
+    let mut rest = content.body.as_slice();
+    for text in texts {
+        let (part, after) = rest.split_at(1 + 32 + 4 + 700_002);
+        assert_eq!(&part[38..part.len() - 1], text.as_bytes());
+        rest = after;
+    }
+    let entries = server.get("/tlog/main/tile/entries/000.p/7", &auditor);
+    assert_eq!(whence::proof::bundle::entries(&entries.body).count(), 7);
+}
+
+#[test]
+fn a_broken_ledger_is_listed_as_such_and_the_others_too() {
+    let server = Server::new();
+    let reader = server.token(Role::Auditor, None);
+    let broken = server.folder.path().join("ledgers/aaa/db");
+    std::fs::create_dir_all(&broken).unwrap();
+    std::fs::write(broken.join("db"), b"not a database").unwrap();
+    std::fs::write(broken.join("conf"), b"neither").unwrap();
+    let list = server.get("/v1/ledgers", &reader);
+    assert_eq!(list.status, StatusCode::OK);
+    let list = list.json();
+    let found = list["data"].as_array().unwrap().iter();
+    let found: Vec<_> = found.map(|ledger| (&ledger["name"], &ledger["status"])).collect();
+    assert_eq!(json!(found), json!([["aaa", "unavailable"], ["main", "open"], ["other", "open"]]),);
+}
+
+#[test]
+fn who_may_not_make_a_ledger_does_not_get_to_send_a_body() {
+    let server = Server::new();
+    let writer = server.token(Role::Writer, None);
+    let refused = server.call("POST", "/v1/ledgers", &writer, vec![b' '; 5 << 20]);
+    assert_eq!(refused.code(), "role_missing");
 }
 
 #[test]

@@ -11,9 +11,11 @@
 mod api;
 mod cli;
 mod config;
+mod documents;
 mod faults;
 mod interop;
 mod ledger;
+mod limits;
 mod log;
 mod tamper;
 mod tidy;

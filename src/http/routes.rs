@@ -1,0 +1,367 @@
+//! Every route, on one page: what it does, and what it is described as. The router and the API's
+//! description are both made from this table, so that neither can say more than the other.
+
+use axum::http::StatusCode;
+use axum::routing::{MethodRouter, delete, get, post};
+use schemars::JsonSchema;
+
+use super::describe::{Schemas, answered, octets, posted_records, taken, text};
+use super::ledgers::LedgerBody;
+use super::proofs::{ConsistencyBody, ProofBody};
+use super::records::{List, RecordBody, SessionBody};
+use super::tokens::TokenBody;
+use super::{App, audit, health, ledgers, openapi, proofs, records, tokens};
+use crate::ledger::archive::ArchiveMeta;
+
+/// One method of one path.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) handler: fn() -> MethodRouter<App>,
+    /// Its name in generated clients.
+    pub(super) id: &'static str,
+    /// What it does, in a sentence.
+    pub(super) summary: &'static str,
+    /// The roles of which a token needs one; none if it needs no token.
+    pub(super) roles: &'static [&'static str],
+    pub(super) query: &'static [Parameter],
+    /// The forms of the body that it takes.
+    pub(super) body: &'static [Media],
+    pub(super) answers: &'static [Answer],
+    /// Codes of refusals, besides those that follow from the token, the path and the body.
+    pub(super) codes: &'static [&'static str],
+}
+
+/// A parameter of the query.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// The JSON type, or the values that there are.
+    pub(super) of: Of,
+}
+
+/// What a parameter is of.
+pub(super) enum Of {
+    Number { required: bool },
+    OneOf(&'static [&'static str]),
+}
+
+/// A form of a body.
+pub(super) struct Media {
+    pub(super) media: &'static str,
+    pub(super) schema: fn(&mut Schemas) -> schemars::Schema,
+    /// An example, by its name in [`super::describe::example`].
+    pub(super) example: Option<&'static str>,
+}
+
+/// An answer that is no error.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) what: &'static str,
+    pub(super) media: &'static [Media],
+}
+
+const fn number(name: &'static str, required: bool, what: &'static str) -> Parameter {
+    Parameter { name, what, of: Of::Number { required } }
+}
+
+const fn json<T: JsonSchema>(example: Option<&'static str>) -> Media {
+    Media { media: "application/json", schema: answered::<T>, example }
+}
+
+const fn ok(media: &'static [Media]) -> Answer {
+    Answer { status: StatusCode::OK, what: "What was asked for.", media }
+}
+
+const TEXT: &[Media] = &[Media { media: "text/plain", schema: text, example: None }];
+const OCTETS: &[Media] =
+    &[Media { media: "application/octet-stream", schema: octets, example: None }];
+const RECEIPTS: &[Media] = &[Media {
+    media: "application/json",
+    schema: super::describe::receipts,
+    example: Some("receipt"),
+}];
+
+const ADMIN: &[&str] = &["admin"];
+const AUDITOR: &[&str] = &["auditor"];
+const INVESTIGATOR: &[&str] = &["investigator"];
+const READERS: &[&str] = &["writer", "investigator", "auditor"];
+
+const NOTHING: Route = Route {
+    method: "get",
+    path: "",
+    handler: || get(health::alive),
+    id: "",
+    summary: "",
+    roles: &[],
+    query: &[],
+    body: &[],
+    answers: &[],
+    codes: &[],
+};
+
+/// The routes.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        path: "/v1/ledgers",
+        handler: || get(ledgers::list),
+        id: "listLedgers",
+        summary: "Lists the ledgers of the token.",
+        roles: &["writer", "investigator", "auditor", "admin"],
+        answers: &[ok(&[json::<List<LedgerBody>>(None)])],
+        ..NOTHING
+    },
+    Route {
+        method: "post",
+        path: "/v1/ledgers",
+        handler: || post(ledgers::create),
+        id: "createLedger",
+        summary: "Makes a ledger with a key of its own.",
+        roles: ADMIN,
+        body: &[Media {
+            media: "application/json",
+            schema: taken::<ledgers::NewLedger>,
+            example: Some("new_ledger"),
+        }],
+        answers: &[Answer {
+            status: StatusCode::CREATED,
+            what: "The ledger.",
+            media: &[json::<LedgerBody>(None)],
+        }],
+        codes: &["name_invalid", "ledger_exists"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}",
+        handler: || get(ledgers::get),
+        id: "getLedger",
+        summary: "Shows a ledger: its key, its size, its newest checkpoint.",
+        roles: &["writer", "investigator", "auditor", "admin"],
+        answers: &[ok(&[json::<LedgerBody>(None)])],
+        ..NOTHING
+    },
+    Route {
+        method: "post",
+        path: "/v1/ledgers/{ledger}/records",
+        handler: || post(records::append),
+        id: "appendRecords",
+        summary: "Appends one record, an array of records, or NDJSON: all of them or none. The \
+                  answer comes when they are on disk, under a signed checkpoint.",
+        roles: &["writer"],
+        query: &[Parameter {
+            name: "include",
+            what: "Adds an inclusion proof to each receipt.",
+            of: Of::OneOf(&["proof"]),
+        }],
+        body: &[
+            Media { media: "application/json", schema: posted_records, example: Some("record") },
+            Media { media: "application/x-ndjson", schema: text, example: Some("ndjson") },
+        ],
+        answers: &[
+            Answer {
+                status: StatusCode::CREATED,
+                what: "The receipt of the one record, or a list of receipts.",
+                media: RECEIPTS,
+            },
+            Answer {
+                status: StatusCode::OK,
+                what: "Every record was in the log before: the receipts that its sender got.",
+                media: RECEIPTS,
+            },
+        ],
+        codes: &["no_records", "too_many_records", "busy", "ledger_halted", "RECORD"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/records/{id}",
+        handler: || get(records::get),
+        id: "getRecord",
+        summary: "Shows one record: its entry, its content, its flags and its receipt.",
+        roles: INVESTIGATOR,
+        answers: &[ok(&[json::<RecordBody>(None)])],
+        codes: &["record_unknown"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/records/{id}/proof",
+        handler: || get(proofs::inclusion),
+        id: "proveRecord",
+        summary: "Proves that a record is in the log, against the newest checkpoint.",
+        roles: READERS,
+        query: &[Parameter {
+            name: "format",
+            what: "C2SP tlog-proof (the default), or JSON.",
+            of: Of::OneOf(&["tlog-proof", "json"]),
+        }],
+        answers: &[ok(&[
+            Media { media: "text/plain", schema: text, example: None },
+            json::<ProofBody>(None),
+        ])],
+        codes: &["record_unknown"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/proof/consistency",
+        handler: || get(proofs::consistency),
+        id: "proveConsistency",
+        summary: "Proves that the log only grew from one size to another (RFC 6962 §2.1.2).",
+        roles: READERS,
+        query: &[
+            number("from", true, "The earlier size, from 1."),
+            number("to", false, "The later size; the newest if left out."),
+        ],
+        answers: &[ok(&[json::<ConsistencyBody>(None)])],
+        codes: &["size_unknown"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/sessions/{id}",
+        handler: || get(records::session),
+        id: "getSession",
+        summary: "Shows a session's records in the order of the ledger, page by page.",
+        roles: INVESTIGATOR,
+        query: &[
+            number("after", false, "Where the page begins: `after` of the page before."),
+            number(
+                "limit",
+                false,
+                "Records of a page, 1 to 1,000, by default 100. A page of large records ends \
+                 earlier.",
+            ),
+        ],
+        answers: &[ok(&[json::<SessionBody>(None)])],
+        codes: &["session_unknown", "busy"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/tokens",
+        handler: || get(tokens::list),
+        id: "listTokens",
+        summary: "Lists all tokens, without their secrets.",
+        roles: ADMIN,
+        answers: &[ok(&[json::<List<TokenBody>>(None)])],
+        ..NOTHING
+    },
+    Route {
+        method: "post",
+        path: "/v1/tokens",
+        handler: || post(tokens::create),
+        id: "createToken",
+        summary: "Makes a token. Its secret is in the answer, and never shown again.",
+        roles: ADMIN,
+        body: &[Media {
+            media: "application/json",
+            schema: taken::<tokens::NewToken>,
+            example: Some("new_token"),
+        }],
+        answers: &[Answer {
+            status: StatusCode::CREATED,
+            what: "The token with its secret.",
+            media: &[json::<TokenBody>(None)],
+        }],
+        codes: &["token_unusable"],
+        ..NOTHING
+    },
+    Route {
+        method: "delete",
+        path: "/v1/tokens/{id}",
+        handler: || delete(tokens::revoke),
+        id: "revokeToken",
+        summary: "Takes a token back.",
+        roles: ADMIN,
+        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "It is gone.", media: &[] }],
+        codes: &["token_unknown"],
+        ..NOTHING
+    },
+    Route {
+        path: "/tlog/{ledger}/checkpoint",
+        handler: || get(audit::checkpoint),
+        id: "getCheckpoint",
+        summary: "The newest checkpoint (C2SP tlog-checkpoint).",
+        roles: READERS,
+        answers: &[ok(TEXT)],
+        ..NOTHING
+    },
+    Route {
+        path: "/tlog/{ledger}/checkpoints",
+        handler: || get(audit::checkpoints),
+        id: "getCheckpoints",
+        summary: "The checkpoints of the batches, in order, each after its length and a line feed.",
+        roles: AUDITOR,
+        query: &[
+            number("from", false, "The first entry whose batch is wanted; 0 if left out."),
+            number("limit", false, "How many checkpoints at most; all if left out."),
+        ],
+        answers: &[ok(OCTETS)],
+        codes: &["busy"],
+        ..NOTHING
+    },
+    Route {
+        path: "/tlog/{ledger}/log.vkey",
+        handler: || get(audit::key),
+        id: "getVerifierKey",
+        summary: "The ledger's verifier key (C2SP signed-note).",
+        roles: READERS,
+        answers: &[ok(TEXT)],
+        ..NOTHING
+    },
+    Route {
+        path: "/tlog/{ledger}/archive.json",
+        handler: || get(audit::meta),
+        id: "getArchiveMeta",
+        summary: "What an archive of the log as it is would be of.",
+        roles: AUDITOR,
+        answers: &[ok(&[json::<ArchiveMeta>(None)])],
+        ..NOTHING
+    },
+    Route {
+        path: "/tlog/{ledger}/tile/{*path}",
+        handler: || get(audit::tile),
+        id: "getTile",
+        summary: "A tile of hashes, or a bundle of entries below `entries/` (C2SP tlog-tiles). The \
+                  path has slashes.",
+        roles: AUDITOR,
+        answers: &[ok(OCTETS)],
+        codes: &["tile_unknown", "busy"],
+        ..NOTHING
+    },
+    Route {
+        path: "/tlog/{ledger}/content/{*path}",
+        handler: || get(audit::content),
+        id: "getContent",
+        summary: "The content of a bundle of entries. The path has slashes.",
+        roles: AUDITOR,
+        answers: &[ok(OCTETS)],
+        codes: &["tile_unknown", "busy"],
+        ..NOTHING
+    },
+    Route {
+        path: "/healthz",
+        handler: || get(health::alive),
+        id: "isAlive",
+        summary: "Says that the process is alive.",
+        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "It is.", media: &[] }],
+        ..NOTHING
+    },
+    Route {
+        path: "/readyz",
+        handler: || get(health::ready),
+        id: "isReady",
+        summary: "Says that no ledger has stopped writing.",
+        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "None has.", media: &[] }],
+        codes: &["ledger_halted"],
+        ..NOTHING
+    },
+    Route {
+        path: "/openapi.json",
+        handler: || get(openapi::serve),
+        id: "getDescription",
+        summary: "This document.",
+        answers: &[ok(&[Media {
+            media: "application/json",
+            schema: super::describe::anything,
+            example: None,
+        }])],
+        ..NOTHING
+    },
+];
