@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::client::Client;
@@ -17,7 +19,8 @@ const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Appends the records of a file of NDJSON, and prints their receipts.
 ///
 /// Each request is taken as a whole or not at all; the first that is refused ends the command, and
-/// sending the file again repeats nothing that was taken.
+/// sending the file again repeats nothing that was taken. That rests on the records' ids, so that a
+/// record without one is refused here, although a server would take it.
 pub(super) fn append(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
     let lines: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
@@ -26,10 +29,16 @@ pub(super) fn append(client: &Client, file: &Path, output: Output) -> anyhow::Re
         Box::new(BufReader::new(file))
     };
     let (mut request, mut records) = (Vec::new(), 0);
-    for line in lines.lines() {
+    for (line, number) in lines.lines().zip(1u64..) {
         let line = line.context("cannot read the records")?;
         if line.trim().is_empty() {
             continue;
+        }
+        if has_no_id(&line) {
+            bail!(
+                "line {number} has no id: give each record one of its own, or sending the file \
+                 again after a broken connection would record it twice"
+            );
         }
         if records == REQUEST_RECORDS_MAX || request.len() + line.len() > REQUEST_BYTES_MAX {
             post(client, &request, output)?;
@@ -44,6 +53,15 @@ pub(super) fn append(client: &Client, file: &Path, output: Output) -> anyhow::Re
         post(client, &request, output)?;
     }
     Ok(())
+}
+
+/// Whether a line is a record without an id. What is no record is for the server to explain.
+fn has_no_id(line: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: Option<IgnoredAny>,
+    }
+    serde_json::from_str::<Identified>(line).is_ok_and(|record| record.id.is_none())
 }
 
 fn post(client: &Client, request: &[u8], output: Output) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 
 use super::args::Export;
-use super::client;
+use super::client::Client;
 use super::config::Config;
 use super::output::Output;
 use super::sources::{StoreSource, UrlSource};
@@ -25,8 +25,8 @@ pub(super) fn export(config: &Config, args: &Export, output: Output) -> anyhow::
     let source: Box<dyn Source> = if let Ok(inspected) = Inspected::open(&store.path) {
         Box::new(StoreSource::new(inspected))
     } else {
-        let url = format!("{}/tlog/{}", config.url, config.ledger);
-        Box::new(UrlSource::new(&url, client::token(config))?)
+        let client = Client::new(config)?;
+        Box::new(UrlSource::new(client.below(&format!("/tlog/{}", config.ledger)))?)
     };
     write(source.as_ref(), &args.archive, args.from..args.to.unwrap_or(u64::MAX), args, output)
 }

@@ -49,7 +49,10 @@ pub(super) struct Settings {
     /// Private key of the certificate in PEM [env: WHENCE_TLS_KEY]
     #[arg(long, global = true, value_name = "FILE")]
     tls_key: Option<String>,
-    /// Serve plain HTTP on an address that others can reach [env: WHENCE_INSECURE_PLAIN_HTTP]
+    /// Certificates in PEM that a server must have one of, in place of those that the system believes [env: WHENCE_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<String>,
+    /// Speak plain HTTP with others: serve it, or send them a token over it [env: WHENCE_INSECURE_PLAIN_HTTP]
     #[arg(long, global = true)]
     insecure_plain_http: bool,
     /// Open ledgers whose head file is gone, which may hide lost records [env: WHENCE_ACCEPT_MISSING_HEAD]
@@ -79,6 +82,7 @@ impl Settings {
             origin_host: self.origin_host.clone(),
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
+            ca: self.ca.clone(),
             insecure_plain_http: flag(self.insecure_plain_http),
             accept_missing_head: flag(self.accept_missing_head),
             log: self.log.clone(),
@@ -136,6 +140,31 @@ pub(super) enum Command {
     Token(TokenCommand),
     /// Show every setting and where it comes from
     Config,
+}
+
+impl Command {
+    /// Whether the command only shows something: then it has done its work when its reader has seen
+    /// enough and goes away. The others still have something to do or to say.
+    pub(super) const fn only_shows(&self) -> bool {
+        match self {
+            Self::Get { .. }
+            | Self::Session { .. }
+            | Self::Why { .. }
+            | Self::Config
+            | Self::Key(KeyCommand::Show)
+            | Self::Ledger(LedgerCommand::List)
+            | Self::Token(TokenCommand::List) => true,
+            Self::Init
+            | Self::Serve
+            | Self::Demo(_)
+            | Self::Append { .. }
+            | Self::Verify(_)
+            | Self::Export(_)
+            | Self::Import(_)
+            | Self::Ledger(LedgerCommand::Create { .. })
+            | Self::Token(TokenCommand::Create { .. } | TokenCommand::Revoke { .. }) => false,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,21 +1,30 @@
 //! Talking to a server.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
 use ureq::Agent;
+use ureq::http::Uri;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::config::Config;
+use super::output::shown;
+use crate::verify::parse_checkpoints;
 
 /// Bytes of an answer that are taken.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How often a request that met a busy server is sent again.
 const TRIES: u32 = 8;
 
+/// Checkpoints of one page.
+const PAGE_CHECKPOINTS: usize = 10_000;
+
 /// A server and the token for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     agent: Agent,
     url: String,
@@ -24,32 +33,60 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(config: &Config) -> Self {
-        Self::to(&config.url, &config.ledger, token(config))
+    /// The configured server.
+    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+        Self::to(config, &config.url)
     }
 
-    /// The server.
+    /// A server at any URL, or a folder of it.
+    ///
+    /// The token that was configured is sent to whichever server that is; the one in the data
+    /// directory only to this machine, since nobody said that another server is to see it. Neither
+    /// is sent where the network could read it, unless that was allowed.
+    pub(super) fn to(config: &Config, url: &str) -> anyhow::Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+        let loopback = is_loopback(&uri);
+        let token = match &config.token {
+            Some(token) => Some(token.clone()),
+            None if loopback => first_token(config),
+            None => None,
+        };
+        let private = uri.scheme_str() == Some("https") || loopback || config.insecure_plain_http;
+        ensure!(
+            private || token.is_none(),
+            "plain HTTP would show the token to the network on the way to {url}: use https, or say \
+             --insecure-plain-http if something else encrypts it"
+        );
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(roots(config)?)
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let mut builder = Agent::config_builder()
+            .http_status_as_error(false)
+            // The API redirects nowhere, and a token is for the server that it was given for.
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_mins(2)))
+            .tls_config(tls);
+        if loopback {
+            builder = builder.proxy(None);
+        }
+        let ledger = config.ledger.to_string();
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { agent: builder.build().into(), url, ledger, token })
+    }
+
+    /// The same server, with all paths below this one.
+    pub(super) fn below(&self, path: &str) -> Self {
+        Self { url: format!("{}{path}", self.url), ..self.clone() }
+    }
+
+    /// The server, or the folder of it.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The token for it.
-    pub(super) fn token(&self) -> Option<String> {
-        self.token.clone()
-    }
-
-    pub(super) fn to(url: &str, ledger: &str, token: Option<String>) -> Self {
-        // Whoever installed a provider before has installed the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let agent: Agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_mins(2)))
-            .build()
-            .into();
-        Self { agent, url: url.to_owned(), ledger: ledger.to_owned(), token }
-    }
-
-    /// A path below the ledger.
+    /// A path below the ledger. Ids in it are [`segment`]s.
     pub(super) fn in_ledger(&self, path: &str) -> String {
         let path = format!("/v1/ledgers/{}/{path}", self.ledger);
         path.trim_end_matches('/').to_owned()
@@ -69,6 +106,27 @@ impl Client {
         };
         let response = request.call().with_context(|| format!("cannot reach {}", self.url))?;
         read(response)
+    }
+
+    /// All checkpoints of a log, page by page, up to the first that covers `size` entries. The URL
+    /// is the log's own.
+    pub(super) fn checkpoints(&self, size: u64) -> anyhow::Result<Vec<Vec<u8>>> {
+        let mut notes: Vec<Vec<u8>> = Vec::new();
+        let mut from = 0;
+        while from < size {
+            let path = format!("/checkpoints?from={from}&limit={PAGE_CHECKPOINTS}");
+            let (status, body) = self.get_bytes(&path)?;
+            ensure!(status == 200, "the server answers {status} for {path}");
+            let page = parse_checkpoints(&body).context("a page of checkpoints is damaged")?;
+            let last = page.last().and_then(|note| checkpoint_size(note));
+            notes.extend(page);
+            match last {
+                // A batch begins where the one before it ends.
+                Some(last) if last > from => from = last,
+                _ => break,
+            }
+        }
+        Ok(notes)
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
@@ -114,13 +172,51 @@ impl Client {
     }
 }
 
-/// The token that was given, or the first one of the data directory: on the server's own machine it is
-/// at hand.
-pub(super) fn token(config: &Config) -> Option<String> {
-    config.token.clone().or_else(|| {
-        let token = std::fs::read_to_string(config.data.join("admin.token")).ok()?;
-        Some(token.trim_end().to_owned())
+/// The first token of the data directory: on the server's own machine it is at hand.
+fn first_token(config: &Config) -> Option<String> {
+    let token = std::fs::read_to_string(config.data.join("admin.token")).ok()?;
+    Some(token.trim_end().to_owned())
+}
+
+/// Whether a URL leads to this machine, whatever the network does.
+fn is_loopback(uri: &Uri) -> bool {
+    let Some(host) = uri.host() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whose certificates are believed: the configured ones, or those that the system believes.
+fn roots(config: &Config) -> anyhow::Result<RootCerts> {
+    let Some(path) = &config.ca else { return Ok(RootCerts::PlatformVerifier) };
+    let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        let item = item.with_context(|| format!("{} is not PEM", path.display()))?;
+        if let PemItem::Certificate(certificate) = item {
+            certificates.push(certificate);
+        }
+    }
+    ensure!(!certificates.is_empty(), "{} holds no certificate", path.display());
+    Ok(RootCerts::from(certificates))
+}
+
+/// A text as one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().fold(String::new(), |mut path, byte| {
+        if plain(byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+        path
     })
+}
+
+/// The number of entries that a checkpoint says that it covers.
+fn checkpoint_size(note: &[u8]) -> Option<u64> {
+    std::str::from_utf8(note).ok()?.split('\n').nth(1)?.parse().ok()
 }
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<(u16, Vec<u8>)> {
@@ -135,8 +231,9 @@ fn answer(status: u16, body: &[u8]) -> anyhow::Result<Value> {
         return if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(body)?) };
     }
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let text = |name: &str| shown(problem.get(name).and_then(Value::as_str).unwrap_or(""));
     let pointer = problem.pointer("/errors/0/pointer").and_then(Value::as_str).unwrap_or("");
+    let pointer = shown(pointer);
     let place = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
     Err(anyhow!("the server answered {status} {}{place}: {}", text("code"), text("detail")))
 }

@@ -1,7 +1,9 @@
 //! Settings: flag before environment before file before default.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -20,9 +22,17 @@ macro_rules! settings {
         }
 
         impl Raw {
-            /// The settings in the environment, as `variable` gives it.
-            pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
-                Self { $($name: variable($variable),)+ }
+            /// The settings in the environment, as `variable` gives it. One that is not text is an
+            /// error: the default must not take its place unnoticed.
+            pub fn from_environment(
+                variable: impl Fn(&str) -> Option<OsString>,
+            ) -> anyhow::Result<Self> {
+                let text = |name: &str| {
+                    let value = variable(name).map(OsString::into_string).transpose();
+                    // The value is not shown: it may be a secret.
+                    value.map_err(|_| anyhow::anyhow!("{name} is not UTF-8"))
+                };
+                Ok(Self { $($name: text($variable)?,)+ })
             }
         }
 
@@ -48,7 +58,9 @@ settings! {
     tls_cert = "WHENCE_TLS_CERT", None;
     /// The private key's file.
     tls_key = "WHENCE_TLS_KEY", None;
-    /// Whether to serve plain HTTP to others.
+    /// The file of the certificates that a client believes.
+    ca = "WHENCE_CA", None;
+    /// Whether to speak plain HTTP with others.
     insecure_plain_http = "WHENCE_INSECURE_PLAIN_HTTP", Some("false");
     /// Whether to open ledgers without their head files.
     accept_missing_head = "WHENCE_ACCEPT_MISSING_HEAD", Some("false");
@@ -84,15 +96,16 @@ pub struct Layers {
     pub environment: Raw,
     /// In the configuration file.
     pub file: Raw,
+    /// The configuration file that was read.
+    pub file_path: Option<PathBuf>,
 }
 
 impl Layers {
     /// Reads the environment and the configuration file. A file that was named has to be there; the
     /// one in the data directory need not.
     pub fn read(flags: Raw, file: Option<&Path>) -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        let environment = Raw::from_environment(|name| std::env::var(name).ok());
-        let mut layers = Self { flags, environment, file: Raw::default() };
+        let environment = Raw::from_environment(|name| std::env::var_os(name))?;
+        let mut layers = Self { flags, environment, ..Self::default() };
         let path = match file {
             Some(path) => path.to_owned(),
             None => Path::new(&layers.get("data").unwrap_or_default()).join("whence.toml"),
@@ -105,8 +118,23 @@ impl Layers {
                 let why = error.message().split('`').step_by(2).collect::<String>();
                 anyhow::anyhow!("{} is not a configuration: {why}", path.display())
             })?;
+            layers.file_path = Some(path);
         }
         Ok(layers)
+    }
+
+    /// What is set in a way that gives a secret away: a file with one that others can read.
+    pub fn warnings(&self) -> Vec<String> {
+        let secret = |path: &Path| {
+            let mode = fs::metadata(path).ok()?.permissions().mode();
+            let path = path.display();
+            (mode & 0o077 != 0).then(|| {
+                format!("warning: others can read {path}, which holds a secret: chmod 600 it")
+            })
+        };
+        let file = self.file_path.as_deref().filter(|_| self.file.token.is_some());
+        let key = self.get("tls_key").map(PathBuf::from);
+        [file, key.as_deref()].into_iter().flatten().filter_map(secret).collect()
     }
 
     fn get(&self, name: &str) -> Option<String> {
@@ -146,6 +174,8 @@ pub(super) struct Config {
     pub(super) heads: Option<PathBuf>,
     pub(super) origin_host: String,
     pub(super) tls: Option<(PathBuf, PathBuf)>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) insecure_plain_http: bool,
     pub(super) accept_missing_head: bool,
     pub(super) log: String,
     pub(super) log_format: LogFormat,
@@ -170,8 +200,9 @@ impl Config {
             (None, None) => None,
             _ => bail!("tls_cert and tls_key are given together or not at all"),
         };
+        let insecure_plain_http = yes("insecure_plain_http")?;
         ensure!(
-            tls.is_some() || listen.ip().is_loopback() || yes("insecure_plain_http")?,
+            tls.is_some() || listen.ip().is_loopback() || insecure_plain_http,
             "plain HTTP on {listen} would show tokens and prompts to the network: give tls_cert and \
              tls_key, or say --insecure-plain-http if something else encrypts it"
         );
@@ -186,6 +217,8 @@ impl Config {
             heads: get("heads").map(PathBuf::from),
             origin_host: text("origin_host")?,
             tls,
+            ca: get("ca").map(PathBuf::from),
+            insecure_plain_http,
             accept_missing_head: yes("accept_missing_head")?,
             log: text("log")?,
             log_format,

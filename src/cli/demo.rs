@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Demo;
 use super::client::Client;
@@ -53,6 +54,9 @@ pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
     show(&config, &folder.0, output)?;
 
     if !args.exit {
+        // Before the text that says how to end it.
+        let mut interrupt = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
+        let mut terminate = runtime.block_on(async { signal(SignalKind::terminate()) })?;
         say(output, "The server stays up. In another terminal:")?;
         output.line(&format!(
             "   export WHENCE_URL={} WHENCE_DATA={}",
@@ -63,7 +67,12 @@ pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
         output.line("   whence session s-mallory")?;
         output.line(&format!("   whence verify {}/tlog/main", config.url))?;
         output.line("   Ctrl-C ends it and removes the directory.")?;
-        runtime.block_on(tokio::signal::ctrl_c())?;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
     }
     drop(stop);
     runtime.block_on(server)??;
@@ -77,7 +86,7 @@ pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
 
 /// The steps that need the running server.
 fn show(config: &Config, folder: &Path, output: Output) -> anyhow::Result<()> {
-    let client = Client::new(config);
+    let client = Client::new(config)?;
     say(output, "2  Six sessions of an agent that pays invoices are recorded.")?;
     let mut count = 0;
     for session in scene::records() {

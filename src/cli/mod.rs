@@ -30,7 +30,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use args::{Args, Command, KeyCommand, LedgerCommand, TokenCommand};
-use client::Client;
+use client::{Client, segment};
 use config::Config;
 use output::Output;
 
@@ -53,9 +53,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let output = Output::new(args.json);
+    let only_shows = args.command.only_shows();
     match run(args, output) {
         Ok(code) => code,
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if only_shows && output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
             ExitCode::from(EXIT_FAILED)
@@ -66,31 +67,31 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     let layers = Layers::read(args.settings.to_raw(), args.config.as_deref())?;
     let config = Config::new(&layers)?;
+    for warning in layers.warnings() {
+        output.note(&warning);
+    }
     match args.command {
         Command::Init => setup::init(&config, output)?,
         Command::Serve => serve::serve(&config, output)?,
         Command::Demo(demo) => return demo::demo(&demo, output),
-        Command::Append { file } => append::append(&Client::new(&config), &file, output)?,
+        Command::Append { file } => append::append(&Client::new(&config)?, &file, output)?,
         Command::Get { id } => {
-            let client = Client::new(&config);
-            output.value(&client.get(&client.in_ledger(&format!("records/{id}")))?)?;
+            let client = Client::new(&config)?;
+            let path = client.in_ledger(&format!("records/{}", segment(&id)));
+            output.value(&client.get(&path)?)?;
         }
-        Command::Session { id } => {
-            let client = Client::new(&config);
-            let session = client.get(&client.in_ledger(&format!("sessions/{id}?limit=1000")))?;
-            why::print_session(&session, output)?;
-        }
-        Command::Why { id } => why::why(&Client::new(&config), &id, output)?,
+        Command::Session { id } => why::session(&Client::new(&config)?, &id, output)?,
+        Command::Why { id } => why::why(&Client::new(&config)?, &id, output)?,
         Command::Verify(verify) => return verify::verify(&config, &verify, output),
         Command::Export(export) => archive::export(&config, &export, output)?,
         Command::Import(import) => import::import(&config, &import, output)?,
         Command::Key(KeyCommand::Show) => {
-            let client = Client::new(&config);
+            let client = Client::new(&config)?;
             let ledger = client.get(&client.in_ledger(""))?;
             output.line(ledger.get("key").and_then(Value::as_str).context("no key")?)?;
         }
-        Command::Ledger(command) => ledger(&Client::new(&config), command, output)?,
-        Command::Token(command) => token(&Client::new(&config), command, output)?,
+        Command::Ledger(command) => ledger(&Client::new(&config)?, command, output)?,
+        Command::Token(command) => token(&Client::new(&config)?, command, output)?,
         Command::Config => output.settings(&layers)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -114,7 +115,7 @@ fn token(client: &Client, command: TokenCommand, output: Output) -> anyhow::Resu
             let body = serde_json::json!({ "name": name, "roles": role, "ledgers": on });
             client.post("/v1/tokens", &body)?
         }
-        TokenCommand::Revoke { id } => client.delete(&format!("/v1/tokens/{id}"))?,
+        TokenCommand::Revoke { id } => client.delete(&format!("/v1/tokens/{}", segment(&id)))?,
     };
     output.value(&answer)
 }

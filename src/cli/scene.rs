@@ -178,3 +178,20 @@ pub(super) fn records() -> Vec<Vec<Value>> {
     sessions.push(session.records);
     sessions
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::schema::record_schema;
+
+    #[test]
+    fn every_record_is_as_the_schema_says() {
+        let validator = jsonschema::validator_for(&record_schema()).unwrap();
+        let records = records().concat();
+        assert!(records.len() > 50);
+        for record in records {
+            let errors: Vec<_> = validator.iter_errors(&record).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{errors:?}\n{record}");
+        }
+    }
+}

@@ -61,8 +61,9 @@ pub(super) struct UrlSource {
 }
 
 impl UrlSource {
-    pub(super) fn new(url: &str, token: Option<String>) -> anyhow::Result<Self> {
-        let client = Client::to(url.trim_end_matches('/'), "", token);
+    /// The log whose URL the client has.
+    pub(super) fn new(client: Client) -> anyhow::Result<Self> {
+        let url = client.url();
         let fetch = |name: &str| -> anyhow::Result<Vec<u8>> {
             let (status, body) = client.get_bytes(name)?;
             anyhow::ensure!(status == 200, "{url}{name} answers {status}");
@@ -97,7 +98,7 @@ impl verify::Source for UrlSource {
     }
 
     fn checkpoints(&self) -> Result<Vec<Vec<u8>>, SourceError> {
-        let notes = checkpoints(&self.fetch("/checkpoints")?.unwrap_or_default())?;
+        let notes = self.client.checkpoints(self.meta.size)?;
         // Those that came after the first look are not of the log that is audited.
         let end = notes.iter().position(|note| *note == self.checkpoint);
         Ok(notes.into_iter().take(end.map_or(usize::MAX, |end| end + 1)).collect())

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::EXIT_TAMPERED;
 use super::args::Verify;
 use super::client::Client;
 use super::config::Config;
 use super::output::Output;
 use super::sources::{ArchiveSource, StoreSource, UrlSource};
 use super::system::SOFTWARE;
-use super::{EXIT_TAMPERED, client};
 use crate::ledger::{Inspected, Settings};
 use crate::seal::VerifierKey;
 use crate::verify::{self, Options, ReceiptClaim, Report, Source};
@@ -56,8 +56,7 @@ pub(super) fn check(
 /// Whatever the target is: a URL, an archive, or a data directory.
 fn source(config: &Config, target: &str) -> anyhow::Result<Box<dyn Source>> {
     if target.starts_with("http://") || target.starts_with("https://") {
-        let token = client::token(config);
-        return Ok(Box::new(UrlSource::new(target, token)?));
+        return Ok(Box::new(UrlSource::new(Client::to(config, target)?)?));
     }
     let path = Path::new(target);
     if path.join("archive.json").exists() {
@@ -136,7 +135,6 @@ pub(super) fn check_url(
     key: &VerifierKey,
     output: Output,
 ) -> anyhow::Result<Report> {
-    let url = format!("{}/tlog/{ledger}", client.url());
-    let source = UrlSource::new(&url, client.token())?;
+    let source = UrlSource::new(client.below(&format!("/tlog/{ledger}")))?;
     check(&source, vec![key.clone()], Vec::new(), Vec::new(), output)
 }

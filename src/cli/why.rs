@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, segment};
 use super::output::Output;
 
 /// Records that a walk visits at most.
 const VISITS_MAX: usize = 500;
+/// Records of one page of a session.
+const PAGE_RECORDS: usize = 500;
 /// Characters of content that a line shows.
 const EXCERPT_CHARS: usize = 60;
 
@@ -44,7 +46,7 @@ pub(super) fn walk(client: &Client, id: &str) -> anyhow::Result<Vec<Step>> {
     let mut waiting = vec![(0, String::new(), id.to_owned())];
     while let Some((depth, rel, id)) = waiting.pop() {
         anyhow::ensure!(steps.len() < VISITS_MAX, "more than {VISITS_MAX} records led to this one");
-        let record = client.get(&client.in_ledger(&format!("records/{id}")))?;
+        let record = client.get(&client.in_ledger(&format!("records/{}", segment(&id))))?;
         let first = seen.insert(id);
         if first {
             let causes = record.pointer("/entry/causes").and_then(Value::as_array);
@@ -95,13 +97,25 @@ fn excerpt(value: &Value) -> String {
     format!("“{}…”", text.chars().take(EXCERPT_CHARS).collect::<String>())
 }
 
-/// Prints a session: one line a record.
-pub(super) fn print_session(session: &Value, output: Output) -> anyhow::Result<()> {
-    if output.json {
-        return output.value(session);
+/// Prints a session: one line a record, page by page. As JSON, one page a line.
+pub(super) fn session(client: &Client, id: &str, output: Output) -> anyhow::Result<()> {
+    let first = client.in_ledger(&format!("sessions/{}?limit={PAGE_RECORDS}", segment(id)));
+    let mut path = first.clone();
+    loop {
+        let page = client.get(&path)?;
+        print_page(&page, output)?;
+        match page.pointer("/records/list_metadata/after").and_then(Value::as_str) {
+            Some(after) => path = format!("{first}&after={}", segment(after)),
+            None => return Ok(()),
+        }
     }
-    let records =
-        session.pointer("/records/data").and_then(Value::as_array).context("no records")?;
+}
+
+fn print_page(page: &Value, output: Output) -> anyhow::Result<()> {
+    if output.json {
+        return output.value(page);
+    }
+    let records = page.pointer("/records/data").and_then(Value::as_array).context("no records")?;
     for record in records {
         let seq = record.get("seq").and_then(Value::as_u64).unwrap_or(0);
         output.line(&format!("{seq:>8}  {}", summary(record)))?;

@@ -1,22 +1,30 @@
 //! The command as a user types it: exit codes, what is printed where, and the whole way round.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::log::chain;
+use crate::log::{chain, prompt};
 
-fn whence(folder: &Path, args: &[&str]) -> Output {
+fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whence"));
     command.current_dir(folder).args(args);
-    for name in ["WHENCE_DATA", "WHENCE_URL", "WHENCE_TOKEN", "WHENCE_LEDGER", "WHENCE_LISTEN"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WHENCE_") {
+            command.env_remove(name);
+        }
     }
-    command.output().unwrap()
+    command
+}
+
+fn whence(folder: &Path, args: &[&str]) -> Output {
+    command(folder, args).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -24,20 +32,28 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A running server on a port of its own. It is killed when a test ends early.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Serving {
-    fn start(folder: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_whence"))
-            .current_dir(folder)
-            .args(["serve", "--data", "data", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
+        Self::spawn(
+            command(folder, &["serve", "--data", "data", "--listen", "127.0.0.1:0"]).args(args),
+        )
+    }
+
+    /// One that may open so many files.
+    pub(crate) fn start_with_files(folder: &Path, files: u32) -> Self {
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.current_dir(folder).args(["-c", &script, env!("CARGO_BIN_EXE_whence")]);
+        Self::spawn(command.args(["serve", "--data", "data", "--listen", "127.0.0.1:0"]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let mut lines = stderr.lines().map(Result::unwrap);
         let url = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
@@ -46,12 +62,36 @@ impl Serving {
         Self { child, url: url.unwrap() }
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The size of the ledger, and which of these records it does not have.
+    pub(crate) fn look_up(&self, token: &str, ids: &[String]) -> (u64, Vec<String>) {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let get = |path: &str| {
+            let request = agent.get(format!("{}/v1/ledgers/main{path}", self.url));
+            let answer = request.header("authorization", format!("Bearer {token}")).call();
+            let mut answer = answer.unwrap();
+            (answer.status().as_u16(), answer.body_mut().read_to_vec().unwrap())
+        };
+        let missing = ids.iter().filter(|id| get(&format!("/records/{id}")).0 != 200);
+        let missing = missing.cloned().collect();
+        let ledger: Value = serde_json::from_slice(&get("").1).unwrap();
+        (ledger["size"].as_u64().unwrap(), missing)
+    }
+
     /// Tells the server to stop, and waits until it has.
-    fn stop(mut self) {
-        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).unwrap();
+    pub(crate) fn stop(mut self) {
+        signal(&self.child, Signal::SIGTERM);
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let process = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(process, signal).unwrap();
 }
 
 impl Drop for Serving {
@@ -155,6 +195,10 @@ fn a_forged_archive_is_neither_verified_nor_imported(path: &Path, key: &str) {
     let found = whence(path, &["verify", "offline", "--key", key]);
     assert_eq!(found.status.code(), Some(1));
     assert!(text(&found.stdout).contains("TAMPERED"));
+    for target in ["offline", "part"] {
+        let code = unread(path, &["verify", target, "--key", key]);
+        assert!(matches!(code, Some(1 | 2)), "{target}: a verdict that nobody got is no success");
+    }
     let import = whence(path, &["import", "offline", "--key", key, "--data", "never"]);
     assert_eq!(import.status.code(), Some(2));
     assert!(!path.join("never/ledgers").exists(), "nothing is written of what does not verify");
@@ -167,4 +211,175 @@ fn plain_http_for_others_has_to_be_asked_for() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--insecure-plain-http"));
     assert!(!folder.path().join("whence-data").exists());
+}
+
+/// Runs the command with a stdout that nobody reads.
+fn unread(path: &Path, args: &[&str]) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command(path, args).stdout(writer).stderr(Stdio::null()).status().unwrap().code()
+}
+
+#[test]
+fn what_only_shows_may_go_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(unread(folder.path(), &["config"]), Some(0));
+    assert_eq!(unread(folder.path(), &["demo", "--exit"]), Some(2));
+}
+
+#[test]
+fn the_demonstration_stays_until_it_is_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(folder.path(), &["demo"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let data = lines.find_map(|line| Some(line.split_once("(data in ")?.1.to_owned())).unwrap();
+    let data = Path::new(data.trim_end_matches(')'));
+    assert!(lines.any(|line| line.contains("Ctrl-C ends it")));
+    assert!(data.join("admin.token").exists());
+    assert_eq!(child.try_wait().unwrap(), None);
+    signal(&child, Signal::SIGINT);
+    assert!(child.wait().unwrap().success());
+    assert!(!data.parent().unwrap().exists());
+}
+
+#[test]
+fn tls_with_a_private_certificate_is_believed_when_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    fs::write(path.join("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(path.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let serving = Serving::start(path, &["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    assert!(serving.url.starts_with("https://"));
+    fs::write(path.join("records.ndjson"), format!("{}\n", prompt("p", "s", "x"))).unwrap();
+
+    let args = ["append", "records.ndjson", "--data", "data", "--url", &serving.url];
+    let stranger = whence(path, &args);
+    assert_eq!(stranger.status.code(), Some(2));
+    assert!(text(&stranger.stderr).contains("cannot reach"), "{}", text(&stranger.stderr));
+    let known = whence(path, &[&args[..], &["--ca", "cert.pem"]].concat());
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    let log = format!("{}/tlog/main", serving.url);
+    let verified = command(path, &["verify", &log, "--data", "data"])
+        .env("WHENCE_CA", "cert.pem")
+        .output()
+        .unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
+    serving.stop();
+}
+
+/// Takes one request on the loopback, answers it with 204, and gives back its head.
+fn head_of(listener: &TcpListener, mut run: Command) -> String {
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+    drop(stream);
+    child.wait().unwrap();
+    text(&head).to_lowercase()
+}
+
+#[test]
+fn a_token_goes_only_where_it_is_meant_to_and_not_in_the_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    assert!(whence(path, &["init", "--data", "data"]).status.success());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let here = format!("http://127.0.0.1:{port}");
+    // Leads here as well, but by its name it could lead anywhere.
+    let elsewhere = format!("http://127.1:{port}");
+    let get = |url: &str| command(path, &["get", "x", "--data", "data", "--url", url]);
+
+    let mut proxied = get(&here);
+    proxied.env("http_proxy", "http://127.1:1").env("HTTP_PROXY", "http://127.1:1");
+    assert!(head_of(&listener, proxied).contains("authorization: bearer whence_"));
+    let mut other = get(&elsewhere);
+    other.env_remove("http_proxy").env_remove("HTTP_PROXY").env("NO_PROXY", "*");
+    assert!(!head_of(&listener, other).contains("authorization"));
+
+    let refused = get(&elsewhere).env("WHENCE_TOKEN", "whence_mine").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("plain HTTP"), "{}", text(&refused.stderr));
+    let mut asked = get(&elsewhere);
+    asked.arg("--insecure-plain-http").env("WHENCE_TOKEN", "whence_mine");
+    asked.env_remove("http_proxy").env_remove("HTTP_PROXY").env("NO_PROXY", "*");
+    assert!(head_of(&listener, asked).contains("authorization: bearer whence_mine"));
+}
+
+#[test]
+fn a_long_session_is_shown_whole_and_cannot_drive_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let serving = Serving::start(path, &[]);
+    let session = "s/1 ?#%é";
+    let poison = "\u{1b}]0;owned\u{7}\u{202e}text\nforged line";
+    let mut records = fs::File::create(path.join("records.ndjson")).unwrap();
+    for number in 0..1_100 {
+        writeln!(records, "{}", prompt(&format!("p-{number}"), session, poison)).unwrap();
+    }
+    let client = ["--data", "data", "--url", &serving.url];
+    let append = whence(path, &[&["append", "records.ndjson"], &client[..]].concat());
+    assert!(append.status.success(), "{}", text(&append.stderr));
+    for args in [vec!["session", session], vec!["session", session, "--json"], vec!["why", "p-7"]] {
+        let shown = whence(path, &[&args[..], &client[..]].concat());
+        assert!(shown.status.success(), "{}", text(&shown.stderr));
+        let shown = text(&shown.stdout);
+        let lines = match args[..] {
+            [_, _] if args[0] == "session" => 1_100,
+            [_, _] => 1,
+            _ => 3,
+        };
+        assert_eq!(shown.lines().count(), lines, "{args:?}");
+        assert!(shown.contains("owned") && !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']));
+    }
+    serving.stop();
+}
+
+#[test]
+fn a_record_without_an_id_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let serving = Serving::start(path, &[]);
+    let mut nameless = prompt("p", "s", "x");
+    nameless.as_object_mut().unwrap().remove("id");
+    fs::write(path.join("records.ndjson"), format!("{}\n{nameless}\n", prompt("q", "s", "x")))
+        .unwrap();
+    let client = ["append", "records.ndjson", "--data", "data", "--url", &serving.url];
+    let append = whence(path, &client);
+    assert_eq!(append.status.code(), Some(2));
+    assert!(text(&append.stderr).contains("line 2 has no id"), "{}", text(&append.stderr));
+    serving.stop();
+}
+
+#[test]
+fn a_setting_that_is_not_text_is_an_error_and_a_readable_secret_is_a_warning() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let bad = command(path, &["config"])
+        .env("WHENCE_HEADS", OsStr::from_bytes(b"a\xff"))
+        .output()
+        .unwrap();
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(text(&bad.stderr).contains("WHENCE_HEADS is not UTF-8"));
+
+    let file = path.join("whence.toml");
+    fs::write(&file, "token = \"whence_secret\"\n").unwrap();
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let output = whence(path, &["config", "--config", "whence.toml"]);
+        assert!(output.status.success());
+        assert_eq!(text(&output.stderr).contains("chmod 600"), warned);
+        assert!(!text(&output.stdout).contains("whence_secret"));
+    }
 }
