@@ -11,7 +11,12 @@ fn effective(
     environment: Option<&str>,
     file: Option<&str>,
 ) -> (String, &'static str) {
-    let layers = Layers { flags: raw(flag), environment: raw(environment), file: raw(file) };
+    let layers = Layers {
+        flags: raw(flag),
+        environment: raw(environment),
+        file: raw(file),
+        ..Layers::default()
+    };
     let setting = layers.settings().into_iter().find(|setting| setting.name == "listen").unwrap();
     (setting.value.unwrap(), setting.from)
 }

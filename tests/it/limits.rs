@@ -221,7 +221,9 @@ fn a_full_queue_is_429_and_drains() {
         let request = Request::builder().method("POST").uri("/v1/ledgers/main/records");
         let request = request.header(header::AUTHORIZATION, format!("Bearer {writer}"));
         let record = prompt(&format!("p-{number}"), "s", &text).to_string();
-        server.runtime.spawn(server.router.clone().oneshot(request.body(record.into()).unwrap()))
+        server
+            .runtime
+            .spawn(server.router.clone().oneshot(request.body(Body::from(record)).unwrap()))
     };
     // The queue takes 64 MiB, and a few batches are on their way.
     let mut waiting: Vec<_> = (0..110).map(send).collect();
