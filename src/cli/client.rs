@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use data_encoding::HEXUPPER;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Uri;
@@ -203,15 +204,16 @@ fn roots(config: &Config) -> anyhow::Result<RootCerts> {
 
 /// A text as one segment of a path.
 pub(super) fn segment(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().fold(String::new(), |mut path, byte| {
-        if plain(byte) {
+    let mut path = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            path.push('%');
+            path.push_str(&HEXUPPER.encode(&[byte]));
         }
-        path
-    })
+    }
+    path
 }
 
 /// The number of entries that a checkpoint says that it covers.

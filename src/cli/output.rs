@@ -109,7 +109,8 @@ fn shown_json(json: &str) -> String {
         }
         let mut units = [0; 2];
         let units = character.encode_utf16(&mut units).iter();
-        units.map(|unit| format!("\\u{unit:04x}")).collect()
+        let escaped: Vec<_> = units.map(|unit| format!("\\u{unit:04x}")).collect();
+        escaped.concat()
     })
 }
 

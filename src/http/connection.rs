@@ -170,14 +170,13 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let left = match self.lingering {
-            Some(left) => left,
-            None => {
-                ready_or_return!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-                self.timer.as_mut().reset(Instant::now() + LINGER_MAX);
-                self.lingering = Some(LINGER_BYTES_MAX);
-                LINGER_BYTES_MAX
-            }
+        let left = if let Some(left) = self.lingering {
+            left
+        } else {
+            ready_or_return!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.timer.as_mut().reset(Instant::now() + LINGER_MAX);
+            self.lingering = Some(LINGER_BYTES_MAX);
+            LINGER_BYTES_MAX
         };
         ready_or_return!(self.linger(cx, left));
         Poll::Ready(Ok(()))

@@ -94,7 +94,7 @@ fn content(media: &[Media], schemas: &mut Schemas) -> Value {
         if let Some(name) = form.example {
             put(&mut described, "example", example(name));
         }
-        (form.media.to_owned(), described)
+        (form.name.to_owned(), described)
     });
     Value::Object(forms.collect())
 }

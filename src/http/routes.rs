@@ -48,7 +48,8 @@ pub(super) enum Of {
 
 /// A form of a body.
 pub(super) struct Media {
-    pub(super) media: &'static str,
+    /// Its media type.
+    pub(super) name: &'static str,
     pub(super) schema: fn(&mut Schemas) -> schemars::Schema,
     /// An example, by its name in [`super::describe::example`].
     pub(super) example: Option<&'static str>,
@@ -66,18 +67,18 @@ const fn number(name: &'static str, required: bool, what: &'static str) -> Param
 }
 
 const fn json<T: JsonSchema>(example: Option<&'static str>) -> Media {
-    Media { media: "application/json", schema: answered::<T>, example }
+    Media { name: "application/json", schema: answered::<T>, example }
 }
 
 const fn ok(media: &'static [Media]) -> Answer {
     Answer { status: StatusCode::OK, what: "What was asked for.", media }
 }
 
-const TEXT: &[Media] = &[Media { media: "text/plain", schema: text, example: None }];
+const TEXT: &[Media] = &[Media { name: "text/plain", schema: text, example: None }];
 const OCTETS: &[Media] =
-    &[Media { media: "application/octet-stream", schema: octets, example: None }];
+    &[Media { name: "application/octet-stream", schema: octets, example: None }];
 const RECEIPTS: &[Media] = &[Media {
-    media: "application/json",
+    name: "application/json",
     schema: super::describe::receipts,
     example: Some("receipt"),
 }];
@@ -119,7 +120,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "Makes a ledger with a key of its own.",
         roles: ADMIN,
         body: &[Media {
-            media: "application/json",
+            name: "application/json",
             schema: taken::<ledgers::NewLedger>,
             example: Some("new_ledger"),
         }],
@@ -154,8 +155,8 @@ pub(super) const ROUTES: &[Route] = &[
             of: Of::OneOf(&["proof"]),
         }],
         body: &[
-            Media { media: "application/json", schema: posted_records, example: Some("record") },
-            Media { media: "application/x-ndjson", schema: text, example: Some("ndjson") },
+            Media { name: "application/json", schema: posted_records, example: Some("record") },
+            Media { name: "application/x-ndjson", schema: text, example: Some("ndjson") },
         ],
         answers: &[
             Answer {
@@ -170,7 +171,6 @@ pub(super) const ROUTES: &[Route] = &[
             },
         ],
         codes: &["no_records", "too_many_records", "busy", "ledger_halted", "RECORD"],
-        ..NOTHING
     },
     Route {
         path: "/v1/ledgers/{ledger}/records/{id}",
@@ -194,7 +194,7 @@ pub(super) const ROUTES: &[Route] = &[
             of: Of::OneOf(&["tlog-proof", "json"]),
         }],
         answers: &[ok(&[
-            Media { media: "text/plain", schema: text, example: None },
+            Media { name: "text/plain", schema: text, example: None },
             json::<ProofBody>(None),
         ])],
         codes: &["record_unknown"],
@@ -250,7 +250,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "Makes a token. Its secret is in the answer, and never shown again.",
         roles: ADMIN,
         body: &[Media {
-            media: "application/json",
+            name: "application/json",
             schema: taken::<tokens::NewToken>,
             example: Some("new_token"),
         }],
@@ -358,7 +358,7 @@ pub(super) const ROUTES: &[Route] = &[
         id: "getDescription",
         summary: "This document.",
         answers: &[ok(&[Media {
-            media: "application/json",
+            name: "application/json",
             schema: super::describe::anything,
             example: None,
         }])],

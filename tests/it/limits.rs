@@ -135,15 +135,16 @@ fn idle_connections_take_neither_the_last_file_nor_the_ledger() {
     let mut early = connect(&serving.url);
     assert_eq!(post(&mut early, token, &prompt("p-0", "s", "x")).unwrap(), 201);
 
-    let idle: Vec<_> = (0..400).map(|_| connect(&serving.url)).collect();
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        idle.push(connect(&serving.url));
+    }
     for number in 1..20 {
         let record = prompt(&format!("p-{number}"), "s", "x");
         assert_eq!(post(&mut early, token, &record).unwrap(), 201, "commits go on");
     }
     // Those that send nothing are closed after a while, and make room for others.
-    let mut idle = idle.into_iter();
-    let mut first = idle.next().unwrap();
-    assert_eq!(first.read(&mut [0]).unwrap_or(0), 0, "it was closed");
+    assert_eq!(idle[0].read(&mut [0]).unwrap_or(0), 0, "it was closed");
     let late = (0..100).find_map(|_| {
         thread::sleep(Duration::from_millis(100));
         post(&mut connect(&serving.url), token, &prompt("late", "s", "x")).ok()
@@ -213,7 +214,7 @@ impl Faults for Dam {
 fn a_full_queue_is_429_and_drains() {
     let dam = Arc::new(Dam::default());
     dam.set(true);
-    let server = Server::with(Limits::default(), Some(Arc::clone(&dam) as Arc<dyn Faults>));
+    let server = Server::with(Limits::default(), Some(dam.clone()));
     let writer = server.token(Role::Writer, None);
     dam.set(false);
     let text = "x".repeat(1_000_000);
@@ -260,28 +261,29 @@ fn a_server_that_is_told_to_stop_answers_what_it_took_and_keeps_it() {
     let serving = Serving::start(folder.path(), &[]);
     let token = fs::read_to_string(folder.path().join("data/admin.token")).unwrap();
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    let clients: Vec<_> = (0..8)
-        .map(|client| {
-            let (url, token) = (serving.url.clone(), token.trim_end().to_owned());
-            let acknowledged = Arc::clone(&acknowledged);
-            thread::spawn(move || {
-                let mut stream = connect(&url);
-                for number in 0.. {
-                    let id = format!("c{client}-{number}");
-                    match post(&mut stream, &token, &prompt(&id, &format!("s-{client}"), "x")) {
-                        Ok(status) => assert_eq!(status, 201),
-                        Err(_) => return,
-                    }
-                    acknowledged.lock().unwrap().push(id);
+    let mut clients = Vec::new();
+    for client in 0..8 {
+        let (url, token) = (serving.url.clone(), token.trim_end().to_owned());
+        let acknowledged = Arc::clone(&acknowledged);
+        clients.push(thread::spawn(move || {
+            let mut stream = connect(&url);
+            for number in 0.. {
+                let id = format!("c{client}-{number}");
+                match post(&mut stream, &token, &prompt(&id, &format!("s-{client}"), "x")) {
+                    Ok(status) => assert_eq!(status, 201),
+                    Err(_) => return,
                 }
-            })
-        })
-        .collect();
+                acknowledged.lock().unwrap().push(id);
+            }
+        }));
+    }
     while acknowledged.lock().unwrap().len() < 200 {
         thread::sleep(Duration::from_millis(5));
     }
     serving.stop();
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
 
     let acknowledged = acknowledged.lock().unwrap();
     let serving = Serving::start(folder.path(), &[]);
