@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Error;
+use super::flush::Flusher;
 
 /// One step of a commit, in the order in which a commit takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,7 @@ impl Faults for NoFaults {
 #[derive(Debug)]
 pub(super) struct Disk {
     tree: sled::Db,
+    flusher: Flusher,
     /// An own handle on sled's file, to fsync it with.
     data_file: File,
     head: PathBuf,
@@ -88,7 +90,9 @@ impl Disk {
         let data_path = path.join("db");
         let data_file =
             File::open(&data_path).map_err(|source| Error::Io { path: data_path, source })?;
-        Ok(Self { tree, data_file, head, faults })
+        let flusher = Flusher::new(tree.clone())
+            .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        Ok(Self { tree, flusher, data_file, head, faults })
     }
 
     /// Writes a batch: all or none, and durable on return.
@@ -96,7 +100,7 @@ impl Disk {
     /// After an error nobody can know which, until the store was opened again.
     pub(super) fn commit(&self, batch: sled::Batch) -> Result<(), Error> {
         self.step(Step::Apply, || Ok(self.tree.apply_batch(batch)?))?;
-        self.step(Step::Flush, || Ok(self.tree.flush().map(drop)?))?;
+        self.step(Step::Flush, || self.flusher.flush())?;
         // On Linux sled 0.34 flushes with `sync_file_range`, which leaves the drive's cache and the
         // file's length alone: enough after `kill -9`, not after a power cut. fsync is.
         self.step(Step::Sync, || self.data_file.sync_all())

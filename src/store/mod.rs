@@ -14,6 +14,7 @@ mod block;
 mod disk;
 mod error;
 mod filter;
+mod flush;
 mod index;
 mod journal;
 mod layout;
