@@ -61,6 +61,9 @@ fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
         });
         server.kill();
         history.take(receipts);
+        if round % 20 == 19 {
+            println!("kill: {} rounds, {} acknowledged", round + 1, history.acknowledged());
+        }
         if round % 5 == 4 {
             let kept = Setup::new(&folder.path().join("copy"));
             copy(&setup.data, &kept.data);

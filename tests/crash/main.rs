@@ -18,6 +18,7 @@
 //! ```
 //!
 //! Every run prints its seed first; `WHENCE_CRASH_SEED=N` repeats it, as far as a race can be repeated.
+//! `WHENCE_CRASH_BINARY=PATH` tests another build of the program than the one made for the test.
 //! `order` and `inject` need strace and the right to trace, and say so when they have to be skipped.
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! The server as a process: started, killed, stopped, and what it said.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,11 @@ use nix::unistd::Pid;
 
 /// Longer than anything here may take. Whoever waits longer waits for ever.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test: the one that was built with this test, or another build of it.
+fn binary() -> OsString {
+    std::env::var_os("WHENCE_CRASH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_whence").into())
+}
 
 /// A data directory, and how its server is started.
 #[derive(Clone, Debug)]
@@ -53,7 +58,7 @@ impl Setup {
 
     /// The command with these arguments, under the wrapper.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let binary = OsStr::new(env!("CARGO_BIN_EXE_whence"));
+        let binary = binary();
         let mut command = match self.wrapper.split_first() {
             Some((program, rest)) => {
                 let mut command = Command::new(program);
@@ -115,7 +120,7 @@ impl Setup {
 
     /// `whence verify` of the directory, which has to succeed.
     pub(crate) fn verify(&self, key: &str, since: &[PathBuf]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whence"));
+        let mut command = Command::new(binary());
         command.arg("verify").arg(&self.data).args(["--key", key]);
         for checkpoint in since {
             command.arg("--since").arg(checkpoint);
