@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod documents;
 mod faults;
+mod hostile;
 mod interop;
 mod ledger;
 mod limits;

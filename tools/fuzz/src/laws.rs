@@ -1,0 +1,220 @@
+//! The laws. Each takes any bytes whatever, and panics when a parser breaks its promise.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use whence::canon::{EntryHash, Json, TreeHash, sorted_to_bytes, to_bytes};
+use whence::ledger::archive::ArchiveMeta;
+use whence::proof::{TilePath, bundle};
+use whence::record::{CauseLink, Draft, Entry, Event, Placement, RecordId, SessionLink};
+use whence::seal::{Checkpoint, Note, TlogProof, UnverifiedCheckpoint, VerifierKey};
+use whence::verify::{self, Meta, Options, Source, SourceError, parse_checkpoints};
+
+use super::seeds;
+
+/// One parser, or a few that belong together.
+pub struct Target {
+    /// Its name: that of the law, of the fuzz target and of its corpus.
+    pub name: &'static str,
+    /// What must hold for any bytes.
+    pub law: fn(&[u8]),
+    /// Valid inputs.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "record", law: record, seeds: seeds::record },
+    Target { name: "entry", law: entry, seeds: seeds::entry },
+    Target { name: "note", law: note, seeds: seeds::note },
+    Target { name: "tlog_proof", law: tlog_proof, seeds: seeds::tlog_proof },
+    Target { name: "archive", law: archive, seeds: seeds::archive },
+    Target { name: "tile_path", law: tile_path, seeds: seeds::tile_path },
+    Target { name: "json", law: json, seeds: seeds::json },
+];
+
+/// A posted record that is read is written to bytes that are read as the same record; one that is
+/// accepted can be sealed, and its entry is read back as the same record.
+pub fn record(bytes: &[u8]) {
+    let Ok(draft) = Draft::parse(bytes) else { return };
+    let written = to_bytes(&draft).expect("what was read can be written");
+    let again = Draft::parse(&written).expect("what was written can be read");
+    let rewritten = to_bytes(&again).expect("what was read can be written");
+    assert_eq!(text(&written), text(&rewritten), "writing has one outcome");
+
+    let (event, same) = (Event::try_from(draft), Event::try_from(again));
+    assert_eq!(event, same, "both forms are accepted alike");
+    if let Ok(event) = event {
+        seal(&event.with_id_if_absent(id("made-by-the-server")));
+    }
+}
+
+/// Seals an event far inside a ledger.
+fn seal(event: &Event) {
+    let (hash, prev) = (EntryHash::from_bytes([7; 32]), EntryHash::from_bytes([8; 32]));
+    let content = event.content().iter().map(|part| seeds::digest(&part.bytes));
+    let place = Placement {
+        ledger: &seeds::ledger(),
+        seq: 1_000,
+        received_at: event.occurred_at(),
+        prev: Some(prev),
+        session: event.session().map(|_| SessionLink { n: 9, prev: Some(hash) }),
+        causes: &vec![CauseLink { seq: 999, entry_hash: hash }; event.causes().len()],
+        content: &content.collect::<Vec<_>>(),
+        flags: &[],
+    };
+    let sealed = Entry::seal(event, place).expect("what is accepted can be sealed");
+    let entry = Entry::parse(&sealed.bytes).expect("what was sealed is an entry");
+    assert!(entry.same_record(event), "the entry is of another record");
+    assert_eq!(sorted_to_bytes(&entry).unwrap(), sealed.bytes);
+    assert_eq!(text(&to_bytes(&entry).unwrap()), text(&sealed.bytes), "an entry is canonical");
+}
+
+/// An entry that is read is written back the same, and is in canonical form.
+pub fn entry(bytes: &[u8]) {
+    let Ok(entry) = Entry::parse(bytes) else { return };
+    assert_eq!(text(&sorted_to_bytes(&entry).unwrap()), text(bytes));
+    assert_eq!(text(&to_bytes(&entry).unwrap()), text(bytes));
+}
+
+/// Notes, checkpoints and keys that are read are written back the same.
+pub fn note(bytes: &[u8]) {
+    if let Ok(note) = Note::parse(bytes) {
+        assert_eq!(note.to_string().as_bytes(), bytes);
+        drop(note.verify(&[seeds::key()]));
+    }
+    if let Ok(checkpoint) = UnverifiedCheckpoint::parse(bytes) {
+        assert_eq!(checkpoint.note().to_string().as_bytes(), bytes);
+        assert_eq!(checkpoint.claim().to_string(), checkpoint.note().text());
+        drop(checkpoint.verify(&[seeds::key()]));
+    }
+    prints_back::<Checkpoint>(bytes);
+    prints_back::<VerifierKey>(bytes);
+}
+
+/// A proof in a file that is read is written back the same.
+pub fn tlog_proof(bytes: &[u8]) {
+    let Ok(proof) = TlogProof::parse(bytes) else { return };
+    assert_eq!(proof.to_string().as_bytes(), bytes);
+    drop(proof.verify(&TreeHash::leaf(b"leaf"), &[seeds::key()]));
+}
+
+/// The path of a tile that is read is written back the same.
+pub fn tile_path(bytes: &[u8]) {
+    prints_back::<TilePath>(bytes);
+}
+
+/// JSON that is read has one canonical form, which is read as itself.
+pub fn json(bytes: &[u8]) {
+    let Ok(json) = serde_json::from_slice::<Json>(bytes) else { return };
+    let canonical = json.to_bytes().expect("what was read has a canonical form");
+    let again: Json = serde_json::from_slice(&canonical).expect("the canonical form is JSON");
+    assert_eq!(text(&again.to_bytes().unwrap()), text(&canonical));
+}
+
+/// An archive of any content is audited to the end. Its parts are taken apart and put together again
+/// the same.
+pub fn archive(bytes: &[u8]) {
+    let files = Files::unpack(bytes);
+    for (path, file) in &files.0 {
+        if path.starts_with("tile/entries/") {
+            rebundle(file);
+        }
+    }
+    let Ok(meta) = files.meta() else { return };
+    // An archive that claims a size that it does not have is audited for as long as it claims.
+    if meta.size > ENTRIES_MAX {
+        return;
+    }
+    let with_key = Options { keys: vec![seeds::key()], ..Options::default() };
+    for options in [with_key, Options::default()] {
+        if let Ok(report) = verify::verify(&files, &options) {
+            assert!(report.entries <= meta.size, "more entries than the archive has");
+        }
+    }
+}
+
+/// The most entries that an archive is audited for here.
+const ENTRIES_MAX: u64 = 100_000;
+
+/// Entries that are read from a bundle make up the bytes that were read.
+fn rebundle(bytes: &[u8]) {
+    let entries: Result<Vec<_>, _> = bundle::entries(bytes).collect();
+    let Ok(entries) = entries else { return };
+    let mut again = Vec::new();
+    for entry in entries {
+        bundle::push_entry(&mut again, entry).expect("an entry of a bundle fits a bundle");
+    }
+    assert_eq!(again, bytes);
+}
+
+/// The files of an archive by their paths, in memory.
+pub struct Files(pub BTreeMap<String, Vec<u8>>);
+
+/// What stands before the path of each file in the packed form.
+const MARK: &[u8] = b"\n>>>";
+
+impl Files {
+    /// One byte string for all files: a mark, the path and a line feed before each.
+    pub fn pack(&self) -> Vec<u8> {
+        let pack =
+            |(path, file): (&String, &Vec<u8>)| [MARK, path.as_bytes(), b"\n", file].concat();
+        self.0.iter().flat_map(pack).collect()
+    }
+
+    /// Takes any bytes apart; what is before the first mark is dropped.
+    fn unpack(mut bytes: &[u8]) -> Self {
+        let find = |bytes: &[u8]| bytes.windows(MARK.len()).position(|window| window == MARK);
+        let mut files = BTreeMap::new();
+        while let Some(start) = find(bytes) {
+            let rest = &bytes[start + MARK.len()..];
+            let file = &rest[..find(rest).unwrap_or(rest.len())];
+            let end = file.iter().position(|byte| *byte == b'\n').unwrap_or(file.len());
+            let path = String::from_utf8_lossy(&file[..end]).into_owned();
+            files.insert(path, file.get(end + 1..).unwrap_or_default().to_vec());
+            bytes = rest;
+        }
+        Self(files)
+    }
+
+    fn file(&self, path: &str) -> Result<Vec<u8>, SourceError> {
+        self.0.get(path).cloned().ok_or_else(|| format!("there is no {path}").into())
+    }
+}
+
+impl Source for Files {
+    fn meta(&self) -> Result<Meta, SourceError> {
+        let meta: ArchiveMeta = serde_json::from_slice(&self.file("archive.json")?)?;
+        let ArchiveMeta { from, ledger, origin, size, to, .. } = meta;
+        Ok(Meta { ledger, origin, size, from, to })
+    }
+
+    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
+        self.file("checkpoint")
+    }
+
+    fn checkpoints(&self) -> Result<Vec<Vec<u8>>, SourceError> {
+        parse_checkpoints(&self.file("checkpoints")?).ok_or_else(|| "damaged".into())
+    }
+
+    fn read(&self, path: TilePath) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(self.0.get(&path.to_string()).cloned())
+    }
+}
+
+/// Text that is read as a `T` is what the `T` is written as.
+fn prints_back<T: FromStr + ToString>(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(value) = text.parse::<T>() {
+        assert_eq!(value.to_string(), text);
+    }
+}
+
+fn id(text: &str) -> RecordId {
+    text.parse().expect("a valid id")
+}
+
+/// For messages that can be read.
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
