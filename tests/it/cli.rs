@@ -272,7 +272,15 @@ fn tls_with_a_private_certificate_is_believed_when_it_is_given() {
 /// Takes one request on the loopback, answers it with 204, and gives back its head.
 fn head_of(listener: &TcpListener, mut run: Command) -> String {
     let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let (mut stream, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut stream = loop {
+        if let Ok((stream, _)) = listener.accept() {
+            break stream;
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "it ended without a request");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    stream.set_nonblocking(false).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
