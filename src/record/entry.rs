@@ -473,7 +473,7 @@ mod tests {
     /// A tool invocation in as few bytes as can be, with these causes and this content.
     fn shortest(causes: &[String], content: &[String], tool: &str) -> String {
         format!(
-            r#"{{"agent":{{"id":"a"}},"causes":[{}],"content":{{{}}},"data":{{"call_id":"c","tool":"{tool}"}},"kind":"tool_invocation","occurred_at":"2026-11-24T00:00:00Z","session":{{"id":"s"}},"source":{{"observed_by":"gateway","producer":"p"}},"user":{{"id":"u","type":"human"}}}}"#,
+            r#"{{"agent":{{"id":"a"}},"causes":[{}],"content":{{{}}},"data":{{"call_id":"c","tool":"{tool}"}},"kind":"tool_invocation","occurred_at":"2026-11-24T00:00:00Z","session":{{"id":"s"}},"source":{{"observed_by":"mcp_gateway","producer":"p"}},"user":{{"id":"u","type":"human"}}}}"#,
             causes.join(","),
             content.join(",")
         )
