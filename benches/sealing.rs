@@ -14,17 +14,19 @@
     reason = "a benchmark measures time, prints, and may panic"
 )]
 
+#[path = "machine.rs"]
+mod machine;
 #[path = "../tools/load/records.rs"]
 mod records;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use records::{Place, Records};
-use whence::ledger::{Clock, Environment, Ledger, Ledgers, Random, Settings};
-use whence::record::{Event, LedgerName, Timestamp};
+use whence::ledger::{Ledger, Ledgers, Settings};
+use whence::record::{Event, LedgerName};
 
 /// The allocator that the server has.
 #[global_allocator]
@@ -32,25 +34,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const REQUEST_RECORDS: usize = 64;
 const REQUESTS_AT_ONCE: usize = 128;
-
-#[derive(Debug)]
-struct Wall;
-
-impl Clock for Wall {
-    fn now(&self) -> Timestamp {
-        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
-        Timestamp::from_unix_nanos(i128::try_from(nanos).unwrap()).unwrap()
-    }
-}
-
-#[derive(Debug)]
-struct System;
-
-impl Random for System {
-    fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(buffer).map_err(io::Error::from)
-    }
-}
 
 fn main() {
     let records: usize =
@@ -93,8 +76,7 @@ fn raw_file(requests: &[Vec<Vec<u8>>], path: &std::path::Path) -> f64 {
 
 fn sealing(requests: Vec<Vec<Vec<u8>>>, folder: &std::path::Path) -> f64 {
     let settings = Settings::new(folder.to_owned(), "bench.example", "bench");
-    let environment = Environment { clock: Arc::new(Wall), random: Arc::new(System) };
-    let ledgers = Ledgers::new(settings, environment);
+    let ledgers = Ledgers::new(settings, machine::environment());
     let name: LedgerName = "main".parse().unwrap();
     let ledger = ledgers.create(&name).unwrap();
     let records = requests.len() * REQUEST_RECORDS;
