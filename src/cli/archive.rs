@@ -1,6 +1,8 @@
 //! `whence export`: a ledger as files that anybody can check.
 
-use std::fs;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -12,54 +14,57 @@ use super::output::Output;
 use super::sources::{StoreSource, UrlSource};
 use super::system::SOFTWARE;
 use crate::canon;
-use crate::ledger::Inspected;
-use crate::ledger::Settings;
-use crate::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, push_checkpoint};
+use crate::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, ArchivedContent, push_checkpoint};
+use crate::ledger::{self, Inspected, Settings};
 use crate::proof::{TILE_WIDTH, TilePath, tile_width};
-use crate::verify::Source;
+use crate::store::Error::{Locked, Missing};
+use crate::verify::{Meta, Source};
 
-/// Exports from the data directory if its server is stopped, or else from the server.
+/// Exports from the data directory, or from the server if that has the data directory open or there is
+/// none on this machine.
 pub(super) fn export(config: &Config, args: &Export, output: Output) -> anyhow::Result<()> {
-    let settings = Settings::new(config.data.clone(), "", SOFTWARE);
+    let mut settings = Settings::new(config.data.clone(), "", SOFTWARE);
+    settings.heads.clone_from(&config.heads);
     let store = settings.store(&config.ledger);
-    let source: Box<dyn Source> = if let Ok(inspected) = Inspected::open(&store.path) {
-        Box::new(StoreSource::new(inspected))
-    } else {
-        let client = Client::new(config)?;
-        Box::new(UrlSource::new(client.below(&format!("/tlog/{}", config.ledger)))?)
+    let (source, from): (Box<dyn Source>, _) = match Inspected::open(&store.path) {
+        Ok(view) => {
+            let from = format!("ledger {} in {}", config.ledger, config.data.display());
+            (Box::new(StoreSource::new(view, store.head)), from)
+        }
+        Err(ledger::Error::Store(Locked { .. } | Missing { .. })) => {
+            let client = Client::new(config)?.below(&format!("/tlog/{}", config.ledger));
+            let from = client.url().to_owned();
+            (Box::new(UrlSource::new(client)?), from)
+        }
+        Err(error) => {
+            let data = config.data.display();
+            return Err(error)
+                .with_context(|| format!("cannot read ledger {} in {data}", config.ledger));
+        }
     };
-    write(source.as_ref(), &args.archive, args.from..args.to.unwrap_or(u64::MAX), args, output)
+    output.note(&format!("exporting {from}"));
+    write(source.as_ref(), args, output)
 }
 
-/// Writes an archive into a folder that must not be there yet.
-fn write(
-    source: &dyn Source,
-    folder: &Path,
-    seqs: std::ops::Range<u64>,
-    args: &Export,
-    output: Output,
-) -> anyhow::Result<()> {
+/// Writes an archive into a folder that must not be there yet. Prompts are in it, so that only its
+/// owner may read it.
+fn write(source: &dyn Source, args: &Export, output: Output) -> anyhow::Result<()> {
+    let folder = &args.archive;
     ensure!(!folder.exists(), "{} is there already", folder.display());
     let meta = source.meta().map_err(anyhow::Error::from_boxed)?;
-    let from = seqs.start.min(meta.size) / TILE_WIDTH * TILE_WIDTH;
-    let to = seqs.end.min(meta.size).div_ceil(TILE_WIDTH).saturating_mul(TILE_WIDTH).min(meta.size);
-    ensure!(from < to, "there are no entries from {} on", seqs.start);
+    let from = args.from.min(meta.size) / TILE_WIDTH * TILE_WIDTH;
+    let to = args.to.unwrap_or(u64::MAX).min(meta.size);
+    let to = to.div_ceil(TILE_WIDTH).saturating_mul(TILE_WIDTH).min(meta.size);
+    ensure!(from < to, "there are no entries from {} on", args.from);
 
-    let put = |path: &str, bytes: &[u8]| -> anyhow::Result<()> {
-        let path = folder.join(path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)
-                .with_context(|| format!("cannot make {}", parent.display()))?;
-        }
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
-    };
     let bar = output.progress("exporting", to - from);
     for path in paths(meta.size, from, to) {
         if matches!(path, TilePath::Content { .. }) && args.without_content {
             continue;
         }
         let bytes = source.read(path).map_err(anyhow::Error::from_boxed)?;
-        put(&path.to_string(), &bytes.with_context(|| format!("{path} is missing"))?)?;
+        let bytes = bytes.with_context(|| format!("{path} is missing"))?;
+        put(folder, &path.to_string(), &bytes)?;
         if let TilePath::Entries { width, .. } = path {
             bar.inc(u64::from(width));
         }
@@ -68,41 +73,69 @@ fn write(
 
     let mut notes = Vec::new();
     for note in source.checkpoints().map_err(anyhow::Error::from_boxed)? {
+        let note = note.map_err(anyhow::Error::from_boxed)?.context("a checkpoint is damaged")?;
         push_checkpoint(&mut notes, std::str::from_utf8(&note)?);
     }
-    put("checkpoints", &notes)?;
-    put("checkpoint", &source.checkpoint().map_err(anyhow::Error::from_boxed)?)?;
-    let archive = ArchiveMeta {
-        archive: ARCHIVE_VERSION,
-        from,
-        ledger: meta.ledger,
-        origin: meta.origin,
-        size: meta.size,
-        software: SOFTWARE.to_owned(),
-        to,
-    };
+    put(folder, "checkpoints", &notes)?;
+    let newest = source.checkpoint().map_err(anyhow::Error::from_boxed)?;
+    put(folder, "checkpoint", &newest.context("the checkpoint is missing")?)?;
+    let Meta { ledger, origin, size, .. } = meta;
+    let content =
+        if args.without_content { ArchivedContent::Withheld } else { ArchivedContent::Kept };
+    let (archive, software) = (ARCHIVE_VERSION, SOFTWARE.to_owned());
+    let archive = ArchiveMeta { archive, content, from, ledger, origin, size, software, to };
     // Last, because an archive without it is none: a copy that was cut short is not taken for whole.
-    put("archive.json", &canon::sorted_to_bytes(&archive)?)?;
+    put(folder, "archive.json", &canon::sorted_to_bytes(&archive)?)?;
     output.note(&format!("exported entries {from} to {to} into {}", folder.display()));
     Ok(())
 }
 
-/// The paths of an archive: every hash tile of the log, and the bundles of the range.
-fn paths(size: u64, from: u64, to: u64) -> Vec<TilePath> {
-    let mut paths = Vec::new();
-    for level in 0u8.. {
-        if tile_width(size, level, 0).is_none() {
-            break;
-        }
-        for index in 0u64.. {
-            let Some(width) = tile_width(size, level, index) else { break };
-            paths.push(TilePath::Hash { level, index, width });
-        }
+/// Writes one file of an archive.
+fn put(folder: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let path = folder.join(path);
+    if let Some(parent) = path.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        made.with_context(|| format!("cannot make {}", parent.display()))?;
     }
-    for index in from / TILE_WIDTH..to.div_ceil(TILE_WIDTH) {
-        let Some(width) = tile_width(size, 0, index) else { break };
-        paths.push(TilePath::Entries { index, width });
-        paths.push(TilePath::Content { index, width });
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    file.and_then(|mut file| file.write_all(bytes))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The paths of an archive, one after the other: every hash tile of the log, and the bundles of the
+/// range.
+fn paths(size: u64, from: u64, to: u64) -> impl Iterator<Item = TilePath> {
+    let tiles = (0u8..).map_while(move |level| tile_width(size, level, 0).map(|_| level));
+    let tiles = tiles.flat_map(move |level| {
+        (0u64..).map_while(move |index| {
+            Some(TilePath::Hash { level, index, width: tile_width(size, level, index)? })
+        })
+    });
+    let bundles = (from / TILE_WIDTH..to.div_ceil(TILE_WIDTH)).flat_map(move |index| {
+        let width = tile_width(size, 0, index);
+        let of =
+            move |width| [TilePath::Entries { index, width }, TilePath::Content { index, width }];
+        width.into_iter().flat_map(of)
+    });
+    tiles.chain(bundles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_s_paths_are_those_of_its_size_however_large_that_is() {
+        let names = |size, from, to| paths(size, from, to).map(|path| path.to_string());
+        let expected = [
+            "tile/0/000",
+            "tile/0/001.p/44",
+            "tile/1/000.p/1",
+            "tile/entries/001.p/44",
+            "content/001.p/44",
+        ];
+        assert_eq!(names(300, 256, 300).collect::<Vec<_>>(), expected);
+        // As many as fit nowhere: they are made as they are asked for.
+        assert_eq!(names(1 << 60, 0, 1 << 60).nth(1_000).unwrap(), "tile/0/x001/000");
     }
-    paths
 }

@@ -14,15 +14,11 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::config::Config;
 use super::output::shown;
-use crate::verify::parse_checkpoints;
 
 /// Bytes of an answer that are taken.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How often a request that met a busy server is sent again.
 const TRIES: u32 = 8;
-
-/// Checkpoints of one page.
-const PAGE_CHECKPOINTS: usize = 10_000;
 
 /// A server and the token for it.
 #[derive(Clone, Debug)]
@@ -109,27 +105,6 @@ impl Client {
         read(response)
     }
 
-    /// All checkpoints of a log, page by page, up to the first that covers `size` entries. The URL
-    /// is the log's own.
-    pub(super) fn checkpoints(&self, size: u64) -> anyhow::Result<Vec<Vec<u8>>> {
-        let mut notes: Vec<Vec<u8>> = Vec::new();
-        let mut from = 0;
-        while from < size {
-            let path = format!("/checkpoints?from={from}&limit={PAGE_CHECKPOINTS}");
-            let (status, body) = self.get_bytes(&path)?;
-            ensure!(status == 200, "the server answers {status} for {path}");
-            let page = parse_checkpoints(&body).context("a page of checkpoints is damaged")?;
-            let last = page.last().and_then(|note| checkpoint_size(note));
-            notes.extend(page);
-            match last {
-                // A batch begins where the one before it ends.
-                Some(last) if last > from => from = last,
-                _ => break,
-            }
-        }
-        Ok(notes)
-    }
-
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.post_bytes(path, "application/json", body.to_string().as_bytes())
     }
@@ -214,11 +189,6 @@ pub(super) fn segment(text: &str) -> String {
         }
     }
     path
-}
-
-/// The number of entries that a checkpoint says that it covers.
-fn checkpoint_size(note: &[u8]) -> Option<u64> {
-    std::str::from_utf8(note).ok()?.split('\n').nth(1)?.parse().ok()
 }
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<(u16, Vec<u8>)> {

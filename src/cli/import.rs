@@ -23,10 +23,10 @@ pub(super) fn import(config: &Config, args: &Import, output: Output) -> anyhow::
     let key = read_key(&args.key)?;
     let report = check_archive(&args.archive, &key, output)?;
     if report.findings.total > 0 {
-        print(&report, output)?;
+        print(&report, &format!("the archive {}", args.archive.display()), output)?;
         bail!("the archive is not what was signed: nothing was imported");
     }
-    ensure!(report.from == 0 && report.to == report.size, "the archive is only a part of its log");
+    ensure!(!report.is_of_a_part(), "the archive is only a part of its log");
 
     let source = ArchiveSource::new(&args.archive);
     let meta = source.meta().map_err(anyhow::Error::from_boxed)?;
@@ -38,7 +38,12 @@ pub(super) fn import(config: &Config, args: &Import, output: Output) -> anyhow::
         None => None,
     };
     let notes = source.checkpoints().map_err(anyhow::Error::from_boxed)?;
-    let notes = notes.into_iter().map(String::from_utf8).collect::<Result<Vec<_>, _>>()?;
+    let note = |note: Result<Option<Vec<u8>>, _>| {
+        let note =
+            note.map_err(anyhow::Error::from_boxed)?.context("the checkpoints are damaged")?;
+        Ok(String::from_utf8(note)?)
+    };
+    let notes = notes.map(note).collect::<anyhow::Result<Vec<_>>>()?;
     let of = (meta.ledger.parse()?, meta.origin.parse()?);
     let mut importer = Importer::create(&settings, of, key, signing_key, notes)?;
     let bar = output.progress("importing", meta.size);

@@ -14,7 +14,7 @@ use super::reading::Params;
 use super::records::json;
 use super::streaming;
 use crate::access::Action;
-use crate::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, push_checkpoint};
+use crate::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, ArchivedContent, push_checkpoint};
 use crate::proof::TilePath;
 
 /// The newest checkpoint.
@@ -49,6 +49,7 @@ pub(super) async fn meta(
     let size = ledger.view().size();
     let body = ArchiveMeta {
         archive: ARCHIVE_VERSION,
+        content: ArchivedContent::Kept,
         from: 0,
         ledger: ledger.meta().ledger.to_string(),
         origin: ledger.meta().origin.to_string(),

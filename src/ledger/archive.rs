@@ -19,6 +19,8 @@ pub const ARCHIVE_VERSION: u32 = 1;
 pub struct ArchiveMeta {
     /// The version of the layout.
     pub archive: u32,
+    /// Whether content is in it.
+    pub content: ArchivedContent,
     /// The first entry that is in it.
     pub from: u64,
     /// The ledger's name.
@@ -31,6 +33,16 @@ pub struct ArchiveMeta {
     pub software: String,
     /// One past the last entry that is in it.
     pub to: u64,
+}
+
+/// Whether an archive has the content of its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchivedContent {
+    /// All that was not erased.
+    Kept,
+    /// None: it was left out.
+    Withheld,
 }
 
 impl View {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// Findings that are listed in full. All are counted.
-const LISTED_MAX: usize = 10_000;
+pub(super) const LISTED_MAX: usize = 10_000;
 
 /// What is wrong (SPEC 8.3). The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -13,6 +13,8 @@ const LISTED_MAX: usize = 10_000;
 pub enum Code {
     /// A bundle of entries is not there.
     BundleMissing,
+    /// A bundle stands outside the range that the archive says it has.
+    BundleUnexpected,
     /// A bundle of entries or content cannot be taken apart.
     BundleMalformed,
     /// The bytes are no canonical entry.
@@ -37,6 +39,8 @@ pub enum Code {
     GenesisWrong,
     /// Content is not what the entry commits to.
     ContentWrong,
+    /// A content bundle is not there, and nothing says that it was left out.
+    ContentMissing,
     /// A tile is not there.
     TileMissing,
     /// A tile is not that of the entries.
@@ -49,7 +53,11 @@ pub enum Code {
     SignatureWrong,
     /// A checkpoint's root is not that of the entries.
     RootWrong,
-    /// A checkpoint that the auditor kept is not of this history.
+    /// The head file is gone, so that a cut tail cannot be told.
+    HeadMissing,
+    /// The database cannot be read at all.
+    DatabaseDamaged,
+    /// A checkpoint that the auditor or the head file kept is not of this history.
     KnownCheckpointWrong,
     /// A receipt that the auditor holds does not match the log.
     ReceiptWrong,
@@ -92,9 +100,14 @@ impl Findings {
 
     /// Adds a finding.
     pub(super) fn add(&mut self, finding: Finding) {
-        self.total += 1;
+        self.total = self.total.saturating_add(1);
         if self.listed.len() < LISTED_MAX {
             self.listed.push(finding);
         }
+    }
+
+    /// Counts findings that are not listed any more.
+    pub(super) const fn count(&mut self, more: u64) {
+        self.total = self.total.saturating_add(more);
     }
 }

@@ -95,6 +95,11 @@ impl TestLog {
         self.ledgers = Some(ledgers_in(self.folder.path(), None));
     }
 
+    /// Closes the ledger, and leaves its folder.
+    pub(crate) fn close(&mut self) {
+        self.ledgers.take().unwrap().close();
+    }
+
     pub(crate) fn submit(&self, records: &[Value]) -> Result<Vec<Receipt>, SubmitError> {
         submit(&self.ledger(), records)
     }

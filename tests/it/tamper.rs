@@ -1,6 +1,9 @@
 //! One thing is changed in an exported log. Every change is found, and in the right place.
 
+mod stored;
+
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -11,7 +14,8 @@ use whence::ledger::archive::push_checkpoint;
 use whence::proof::{TILE_WIDTH, TilePath, Tree, bundle, tile_width};
 use whence::seal::{Checkpoint, SigningKey, UnverifiedCheckpoint, VerifierKey};
 use whence::verify::{
-    Code, Meta, Options, ReceiptClaim, Report, Source, SourceError, parse_checkpoints, verify,
+    Brought, Code, Error, Head, Meta, Notes, Options, ReceiptClaim, Report, Source, SourceError,
+    parse_checkpoints, read_checkpoints, verify,
 };
 
 use crate::log::{TestLog, chain, prompt};
@@ -21,6 +25,7 @@ use crate::log::{TestLog, chain, prompt};
 struct Archive {
     meta: Meta,
     files: BTreeMap<String, Vec<u8>>,
+    head: Head,
     key: VerifierKey,
 }
 
@@ -29,16 +34,20 @@ impl Source for Archive {
         Ok(self.meta.clone())
     }
 
-    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
-        Ok(self.files["checkpoint"].clone())
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(self.files.get("checkpoint").cloned())
     }
 
-    fn checkpoints(&self) -> Result<Vec<Vec<u8>>, SourceError> {
-        parse_checkpoints(&self.files["checkpoints"]).ok_or_else(|| "damaged".into())
+    fn checkpoints(&self) -> Result<Notes<'_>, SourceError> {
+        Ok(read_checkpoints(self.files.get("checkpoints").map_or(&[][..], Vec::as_slice)))
     }
 
     fn read(&self, path: TilePath) -> Result<Option<Vec<u8>>, SourceError> {
         Ok(self.files.get(&path.to_string()).cloned())
+    }
+
+    fn head(&self) -> Result<Head, SourceError> {
+        Ok(self.head.clone())
     }
 }
 
@@ -68,8 +77,9 @@ impl Archive {
         let note = view.checkpoint().note().to_string().into_bytes();
         files.insert("checkpoint".to_owned(), note);
         let origin = view.checkpoint().checkpoint().origin().to_string();
-        let meta = Meta { ledger: "main".to_owned(), origin, size, from: 0, to: size };
-        Self { meta, files, key: key.clone() }
+        let ledger = "main".to_owned();
+        let meta = Meta { ledger, origin, size, part: None, withheld: false };
+        Self { meta, files, head: Head::None, key: key.clone() }
     }
 
     fn audit(&self) -> Report {
@@ -77,8 +87,35 @@ impl Archive {
     }
 
     fn audit_with(&self, known: Vec<Vec<u8>>, receipts: Vec<ReceiptClaim>) -> Report {
+        self.try_audit_with(known, receipts).unwrap()
+    }
+
+    fn try_audit_with(
+        &self,
+        known: Vec<Vec<u8>>,
+        receipts: Vec<ReceiptClaim>,
+    ) -> Result<Report, Error> {
         let keys = vec![self.key.clone()];
-        verify(self, &Options { keys, known, receipts, progress: None }).unwrap()
+        let known = known.into_iter().map(|note| brought("kept.note", note)).collect();
+        let receipts = receipts.into_iter().map(|claim| brought("kept.json", claim)).collect();
+        verify(self, &Options { keys, known, receipts, progress: None })
+    }
+
+    fn notes(&self) -> Vec<Vec<u8>> {
+        parse_checkpoints(&self.files["checkpoints"]).unwrap()
+    }
+
+    /// Leaves only the bundles of these entries, as an archive of a part.
+    fn part(&self, seqs: Range<u64>) -> Self {
+        let mut part = self.clone();
+        part.files.retain(|path, _| match path.parse() {
+            Ok(TilePath::Entries { index, .. } | TilePath::Content { index, .. }) => {
+                seqs.contains(&(index * TILE_WIDTH))
+            }
+            _ => true,
+        });
+        part.meta.part = Some(seqs);
+        part
     }
 
     fn entries(&self) -> Vec<Vec<u8>> {
@@ -121,8 +158,7 @@ impl Archive {
                 self.files.insert(path.to_string(), edge.to_bytes());
             }
         }
-        let size = tree.size();
-        (self.meta.size, self.meta.to) = (size, size);
+        self.meta.size = tree.size();
         tree
     }
 }
@@ -139,6 +175,10 @@ static EXPORTED: LazyLock<Archive> = LazyLock::new(|| {
     let ledger = log.ledger();
     Archive::of(&ledger.view(), ledger.key())
 });
+
+fn brought<T>(name: &str, what: T) -> Brought<T> {
+    Brought { name: name.to_owned(), what }
+}
 
 fn codes(report: &Report) -> Vec<(Option<u64>, Code)> {
     report.findings.listed.iter().map(|finding| (finding.seq, finding.code)).collect()
@@ -170,12 +210,11 @@ proptest! {
         let (path, bytes) = archive.files.iter_mut().nth(file.index(files)).unwrap();
         let path = path.clone();
         *byte.get_mut(bytes) ^= 1 << bit;
-        if path == "checkpoints" && parse_checkpoints(&archive.files[&path]).is_none() {
-            return Ok(());
-        }
         prop_assert!(archive.audit().findings.total > 0, "{path}");
     }
 
+    /// The entry that was changed is blamed, and no other: not the next one of the log or of its
+    /// session, not its effects, and no tile or checkpoint.
     #[test]
     fn a_changed_bit_of_an_entry_is_found_there_and_only_there(at: Index, byte: Index, bit in 0..8u8) {
         let mut archive = EXPORTED.clone();
@@ -183,17 +222,42 @@ proptest! {
         let seq = at.index(entries.len());
         *byte.get_mut(&mut entries[seq]) ^= 1 << bit;
         archive.set_entries(&entries);
-        let report = archive.audit();
-        let found = codes(&report);
+        let found = codes(&archive.audit());
         let seq = u64::try_from(seq).unwrap();
         prop_assert!(found.contains(&(Some(seq), Code::EntryChanged)), "{found:?}");
-        // An entry that names it as a cause no longer does; nothing else may be blamed.
-        let blamed = found.iter().filter(|(at, _)| at.is_some_and(|at| at != seq));
-        for (at, code) in blamed {
-            let related = [Code::CauseWrong, Code::SessionChainBroken, Code::BundleMalformed];
-            prop_assert!(related.contains(code), "{seq}: {at:?} {code:?}");
+        prop_assert!(found.iter().all(|(at, _)| *at == Some(seq)), "{seq}: {found:?}");
+    }
+
+    /// The same for a forger who knows the format: the entry stays one, and says something else.
+    #[test]
+    fn a_forged_entry_is_found_there_and_only_there(at in 0..100usize, what in 0..5usize) {
+        let mut archive = EXPORTED.clone();
+        let mut entries = archive.entries();
+        let seq = 4 * at + 4;
+        let mut entry: serde_json::Value = serde_json::from_slice(&entries[seq]).unwrap();
+        match what {
+            0 => entry["session"]["id"] = "another".into(),
+            1 => entry["session"]["n"] = 70_000.into(),
+            2 => entry["id"] = "another".into(),
+            3 => drop(entry.as_object_mut().unwrap().remove("content")),
+            _ => entry["received_at"] = "2031-01-01T00:00:00.000Z".into(),
         }
-        prop_assert!(report.findings.total < 20, "{found:?}");
+        entries[seq] = whence::canon::sorted_to_bytes(&entry).unwrap();
+        archive.set_entries(&entries);
+        let found = codes(&archive.audit());
+        let seq = u64::try_from(seq).unwrap();
+        prop_assert!(found.contains(&(Some(seq), Code::EntryChanged)), "{found:?}");
+        prop_assert!(found.iter().all(|(at, _)| *at == Some(seq)), "{seq}: {found:?}");
+    }
+
+    #[test]
+    fn a_missing_bundle_is_the_one_finding_and_moves_nothing(index in 0..2u64) {
+        let mut archive = EXPORTED.clone();
+        let width = tile_width(405, 0, index).unwrap();
+        archive.files.remove(&TilePath::Entries { index, width }.to_string()).unwrap();
+        let report = archive.audit();
+        prop_assert_eq!(codes(&report), [(Some(index * 256), Code::BundleMissing)]);
+        prop_assert_eq!(report.entries, 405 - u64::from(width));
     }
 
     #[test]
@@ -289,7 +353,7 @@ fn a_log_signed_with_another_key_is_found() {
     let mut archive = EXPORTED.clone();
     let thief = SigningKey::from_seed(&[8; 32]);
     let mut notes = Vec::new();
-    for note in archive.checkpoints().unwrap() {
+    for note in archive.notes() {
         let note = UnverifiedCheckpoint::parse(&note).unwrap();
         let note = note.claim().clone().sign(&thief).note().to_string();
         push_checkpoint(&mut notes, &note);
@@ -303,7 +367,7 @@ fn a_log_signed_with_another_key_is_found() {
 #[test]
 fn an_older_checkpoint_in_place_of_the_newest_is_found() {
     let mut archive = EXPORTED.clone();
-    let older = archive.checkpoints().unwrap().swap_remove(50);
+    let older = archive.notes().swap_remove(50);
     archive.files.insert("checkpoint".to_owned(), older);
     let found = codes(&archive.audit());
     assert!(found.contains(&(None, Code::RootWrong)), "{found:?}");
@@ -312,18 +376,55 @@ fn an_older_checkpoint_in_place_of_the_newest_is_found() {
 
 #[test]
 fn a_checkpoint_that_was_kept_is_compared_with() {
-    let older = EXPORTED.checkpoints().unwrap().swap_remove(50);
+    let older = EXPORTED.notes().swap_remove(50);
     assert_eq!(codes(&EXPORTED.audit_with(vec![older], Vec::new())), []);
 
     // The log signed another history of that size: the auditor who kept it is the one who finds out.
-    let key = log_key();
-    let origin = EXPORTED.meta.origin.parse().unwrap();
+    let (archive, key) = resigned();
+    let origin = archive.meta.origin.parse().unwrap();
     let other = Checkpoint::new(origin, 100, TreeHash::leaf(b"another history")).unwrap();
     let kept = other.sign(&key).note().to_string().into_bytes();
+    let report = archive.audit_with(vec![kept], Vec::new());
+    assert_eq!(codes(&report), [(None, Code::KnownCheckpointWrong)]);
+    assert!(report.findings.listed[0].message.contains("kept.note"));
+}
+
+/// The log under a key of which the test knows the secret.
+fn resigned() -> (Archive, SigningKey) {
     let mut archive = EXPORTED.clone();
+    let key = log_key();
     archive.key = key.verifier_key(archive.key.name().clone());
-    let found = codes(&archive.audit_with(vec![kept], Vec::new()));
-    assert!(found.contains(&(None, Code::KnownCheckpointWrong)), "{found:?}");
+    let mut notes = Vec::new();
+    for note in archive.notes() {
+        let note = UnverifiedCheckpoint::parse(&note).unwrap().claim().clone();
+        let note = note.sign(&key).note().to_string();
+        push_checkpoint(&mut notes, &note);
+        archive.files.insert("checkpoint".to_owned(), note.into_bytes());
+    }
+    archive.files.insert("checkpoints".to_owned(), notes);
+    (archive, key)
+}
+
+#[test]
+fn what_was_brought_and_is_not_of_the_log_is_the_wrong_file_and_no_tampering() {
+    let origin = "log.example/other".parse().unwrap();
+    let other = Checkpoint::new(origin, 9, TreeHash::leaf(b"x")).unwrap().sign(&log_key());
+    let origin = EXPORTED.meta.origin.parse().unwrap();
+    let by_other = Checkpoint::new(origin, 9, TreeHash::leaf(b"x")).unwrap().sign(&log_key());
+    for note in [other.to_string(), by_other.to_string(), "garbage".to_owned()] {
+        let error = EXPORTED.try_audit_with(vec![note.clone().into_bytes()], Vec::new());
+        assert!(matches!(error, Err(Error::Brought { name, .. }) if name == "kept.note"), "{note}");
+        let (id, hash) = ("x".to_owned(), TreeHash::empty());
+        let entry_hash = whence::canon::EntryHash::of(b"");
+        let claim = ReceiptClaim { id, seq: 1, entry_hash, leaf_hash: hash, checkpoint: note };
+        let error = EXPORTED.try_audit_with(Vec::new(), vec![claim]);
+        assert!(matches!(error, Err(Error::Brought { name, .. }) if name == "kept.json"));
+    }
+
+    // Without a key of the auditor's own, it may be the log that is the wrong one.
+    let known = vec![brought("kept.note", by_other.to_string().into_bytes())];
+    let report = verify(&*EXPORTED, &Options { known, ..Options::default() }).unwrap();
+    assert_eq!(codes(&report), [(None, Code::KnownCheckpointWrong)]);
 }
 
 /// Some key of which the test knows the secret.
@@ -358,10 +459,130 @@ fn a_receipt_that_was_kept_is_compared_with() {
 }
 
 #[test]
-fn withheld_content_is_counted_and_is_no_finding() {
+fn withheld_content_is_counted_and_is_no_finding_but_missing_content_is() {
     let mut archive = EXPORTED.clone();
     archive.files.retain(|path, _| !path.starts_with("content/"));
+    archive.meta.withheld = true;
     let report = archive.audit();
     assert_eq!(codes(&report), []);
     assert_eq!((report.contents, report.contents_absent), (0, 405));
+    assert!(report.content_withheld);
+
+    archive.meta.withheld = false;
+    let missing = [(Some(0), Code::ContentMissing), (Some(256), Code::ContentMissing)];
+    assert_eq!(codes(&archive.audit()), missing);
+}
+
+#[test]
+fn damaged_and_missing_checkpoints_are_findings() {
+    let mut archive = EXPORTED.clone();
+    let cut = archive.files["checkpoints"].len() - 3;
+    archive.files.get_mut("checkpoints").unwrap().truncate(cut);
+    let found = [(None, Code::CheckpointMalformed), (None, Code::CheckpointMissing)];
+    let report = archive.audit();
+    assert_eq!(codes(&report), found);
+    assert_eq!((report.entries, report.checkpoints), (405, 102));
+
+    let mut archive = EXPORTED.clone();
+    archive.files.remove("checkpoint");
+    let report = archive.audit();
+    assert_eq!(codes(&report), [(None, Code::CheckpointMissing); 2]);
+    assert_eq!(report.entries, 405);
+    archive.files.remove("checkpoints");
+    let report = archive.audit();
+    assert_eq!(codes(&report), [(None, Code::CheckpointMissing); 2]);
+    assert_eq!(report.entries, 0, "no number that nobody signed says how much there is");
+}
+
+#[test]
+fn a_checkpoint_of_an_empty_log_is_refused() {
+    let (mut archive, key) = resigned();
+    let origin = archive.meta.origin.parse().unwrap();
+    let empty = Checkpoint::new(origin, 0, TreeHash::empty()).unwrap().sign(&key).to_string();
+    let mut notes = Vec::new();
+    push_checkpoint(&mut notes, &empty);
+    notes.extend(&archive.files["checkpoints"]);
+    archive.files.insert("checkpoints".to_owned(), notes);
+    assert_eq!(codes(&archive.audit()), [(None, Code::CheckpointMalformed)]);
+}
+
+#[test]
+fn a_part_says_that_it_is_one_and_has_nothing_unchecked_beside_it() {
+    let part = EXPORTED.part(256..405);
+    let report = part.audit();
+    assert_eq!(codes(&report), []);
+    assert_eq!((report.from, report.to, report.size, report.entries), (256, 405, 405, 149));
+    assert!(report.is_of_a_part() && !EXPORTED.audit().is_of_a_part());
+
+    let mut more = EXPORTED.clone();
+    more.meta.part = Some(256..405);
+    assert_eq!(codes(&more.audit()), [(Some(0), Code::BundleUnexpected)]);
+
+    for nothing in [0..0, 405..405, 256..256, 256..300, 256..512] {
+        let mut archive = EXPORTED.clone();
+        archive.meta.part = Some(nothing.clone());
+        let error = archive.try_audit_with(Vec::new(), Vec::new());
+        assert!(matches!(error, Err(Error::Meta(_))), "{nothing:?}");
+    }
+}
+
+#[test]
+fn no_number_in_a_file_decides_how_much_is_looked_at() {
+    // The archive says that it is huge: what was signed counts.
+    let mut archive = EXPORTED.clone();
+    archive.meta.size = 1 << 60;
+    assert_eq!(codes(&archive.audit()), [(None, Code::RootWrong)]);
+
+    // The newest checkpoint, which nobody signed, says so: the last one that was signed counts.
+    let origin = archive.meta.origin.parse().unwrap();
+    let huge = Checkpoint::new(origin, 1 << 60, TreeHash::leaf(b"x")).unwrap();
+    let note = huge.sign(&log_key()).to_string().into_bytes();
+    archive.files.insert("checkpoint".to_owned(), note);
+    let report = archive.audit();
+    assert_eq!(codes(&report), [(None, Code::SignatureWrong), (None, Code::CheckpointMissing)]);
+    assert_eq!(report.entries, 405);
+
+    // The log itself signed it: it ends where nothing more is there.
+    let (mut archive, key) = resigned();
+    archive.meta.size = 1 << 60;
+    archive.files.insert("checkpoint".to_owned(), huge.sign(&key).to_string().into_bytes());
+    let report = archive.audit();
+    let ends = report.findings.listed.iter().filter(|finding| finding.seq == Some(64 * 256));
+    assert_eq!(ends.map(|end| end.code).collect::<Vec<_>>(), [Code::BundleMissing]);
+    assert!(report.findings.total < 200, "{}", report.findings.total);
+}
+
+#[test]
+fn the_head_file_is_one_more_checkpoint_that_was_kept() {
+    let with = |head: Head| {
+        let mut archive = EXPORTED.clone();
+        archive.head = head;
+        archive
+    };
+    let name = || "the head file".to_owned();
+    let newest = EXPORTED.files["checkpoint"].clone();
+    let there = |note: &[u8]| Head::There { name: name(), note: note.to_vec() };
+    assert_eq!(codes(&with(there(&newest)).audit()), []);
+    assert_eq!(codes(&with(Head::Missing { name: name() }).audit()), [(None, Code::HeadMissing)]);
+    assert_eq!(codes(&with(there(b"x")).audit()), [(None, Code::CheckpointMalformed)]);
+
+    // The tail is cut together with its checkpoints: only the head file knows.
+    let mut cut = with(there(&newest));
+    let mut notes = cut.notes();
+    notes.pop();
+    let size = UnverifiedCheckpoint::parse(notes.last().unwrap()).unwrap().claim().size();
+    let entries = cut.entries()[..usize::try_from(size).unwrap()].to_vec();
+    cut.set_entries(&entries);
+    cut.set_tiles(&entries);
+    cut.meta.withheld = true;
+    cut.files.retain(|path, _| !path.starts_with("content/"));
+    let mut bytes = Vec::new();
+    for note in &notes {
+        push_checkpoint(&mut bytes, str::from_utf8(note).unwrap());
+    }
+    cut.files.insert("checkpoints".to_owned(), bytes);
+    cut.files.insert("checkpoint".to_owned(), notes.pop().unwrap());
+    assert_eq!(codes(&cut.audit()), [(None, Code::KnownCheckpointWrong)]);
+    cut.head = Head::None;
+    assert_eq!(codes(&cut.audit()), [], "without it, nothing is left to tell");
 }
