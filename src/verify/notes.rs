@@ -89,8 +89,7 @@ impl SignedNotes {
     /// The number of entries that the log signed: nothing that is not signed decides how much is
     /// looked at.
     pub(super) fn size(&self) -> Option<u64> {
-        let batches = self.batches.iter().map(|batch| batch.size).max();
-        self.newest.map(|newest| newest.size).or(batches)
+        self.newest.iter().chain(&self.batches).map(|signed| signed.size).max()
     }
 
     /// The sizes of all checkpoints.
