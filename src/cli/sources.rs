@@ -276,10 +276,10 @@ impl StoreSource {
 
 /// Whether an error says that bytes are not those that were written.
 pub(super) fn is_damage(error: &ledger::Error) -> bool {
-    match error {
-        ledger::Error::Store(error) => error.is_damage(),
-        error => matches!(error, ledger::Error::Entry { .. } | ledger::Error::Bundle { .. }),
+    if let ledger::Error::Store(error) = error {
+        return error.is_damage();
     }
+    matches!(error, ledger::Error::Entry { .. } | ledger::Error::Bundle { .. })
 }
 
 impl verify::Source for StoreSource {

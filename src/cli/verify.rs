@@ -1,6 +1,6 @@
 //! `whence verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -26,7 +26,7 @@ pub(super) fn verify(config: &Config, args: &Verify, output: Output) -> anyhow::
         .iter()
         .map(|path| Ok(Brought { name: path.display().to_string(), what: read_small(path)? }));
     let known = known.collect::<anyhow::Result<Vec<_>>>()?;
-    let receipts = args.receipt.iter().map(|path| read_receipt(path));
+    let receipts = args.receipt.iter().map(|path| read_receipt(path.as_path()));
     let receipts = receipts.collect::<anyhow::Result<Vec<_>>>()?;
 
     let Target { audited, source } = target(config, &args.target)?;
@@ -102,7 +102,7 @@ fn is_emptied(error: &ledger::Error, head: &Path) -> bool {
     matches!(error, ledger::Error::Unknown | ledger::Error::Store(Missing { .. })) && head.exists()
 }
 
-fn read_receipt(path: &PathBuf) -> anyhow::Result<Brought<ReceiptClaim>> {
+fn read_receipt(path: &Path) -> anyhow::Result<Brought<ReceiptClaim>> {
     let name = path.display().to_string();
     let what = serde_json::from_slice(&read_small(path)?)
         .with_context(|| format!("{name} is not a receipt"))?;

@@ -137,21 +137,19 @@ impl Error {
     /// Whether it says that bytes are not those that were written, and not that nobody could look.
     pub fn is_damage(&self) -> bool {
         use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-        match self {
-            Self::Database(sled::Error::Io(error)) => {
-                matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
-            }
-            error => matches!(
-                error,
-                Self::Database(_)
-                    | Self::Tree(_)
-                    | Self::Compression(_)
-                    | Self::Damaged { .. }
-                    | Self::Lost { .. }
-                    | Self::Changed { .. }
-                    | Self::Forked { .. }
-            ),
+        if let Self::Database(sled::Error::Io(error)) = self {
+            return matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof);
         }
+        matches!(
+            self,
+            Self::Database(_)
+                | Self::Tree(_)
+                | Self::Compression(_)
+                | Self::Damaged { .. }
+                | Self::Lost { .. }
+                | Self::Changed { .. }
+                | Self::Forked { .. }
+        )
     }
 
     pub(super) const fn damaged(what: &'static str) -> Self {

@@ -87,7 +87,10 @@ pub fn read_checkpoints<'a>(mut file: impl BufRead + Send + 'a) -> Notes<'a> {
         if ended {
             return None;
         }
-        let note = next_note(&mut file).map_err(SourceError::from).transpose()?;
+        if file.fill_buf().is_ok_and(<[u8]>::is_empty) {
+            return None;
+        }
+        let note = next_note(&mut file).map_err(SourceError::from);
         ended = !matches!(note, Ok(Some(_)));
         Some(note)
     }))
@@ -98,18 +101,15 @@ pub fn parse_checkpoints(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     read_checkpoints(bytes).map(|note| note.ok().flatten()).collect()
 }
 
-/// The next note; `None` at the end, `Some(None)` where the file is damaged.
-fn next_note(file: &mut impl BufRead) -> io::Result<Option<Option<Vec<u8>>>> {
+/// The next note; `None` where the file is damaged.
+fn next_note(file: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut length = Vec::new();
     file.by_ref().take(LENGTH_BYTES_MAX).read_until(b'\n', &mut length)?;
-    if length.is_empty() {
-        return Ok(None);
-    }
-    let Some(length) = parse_length(&length) else { return Ok(Some(None)) };
+    let Some(length) = parse_length(&length) else { return Ok(None) };
     let mut note = Vec::new();
     file.by_ref().take(length).read_to_end(&mut note)?;
     let whole = u64::try_from(note.len()).is_ok_and(|found| found == length);
-    Ok(Some(whole.then_some(note)))
+    Ok(whole.then_some(note))
 }
 
 fn parse_length(line: &[u8]) -> Option<u64> {
