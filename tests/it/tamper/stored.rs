@@ -50,8 +50,11 @@ fn whence(args: &[&str]) -> Output {
     command.args(args).output().unwrap()
 }
 
-/// The exit code and the codes of the findings.
-fn audit(target: &Path, more: &[&str]) -> (i32, BTreeSet<(Option<u64>, String)>) {
+/// An exit code, and the codes of the findings.
+type Audited = (i32, BTreeSet<(Option<u64>, String)>);
+
+/// What the command says.
+fn audit(target: &Path, more: &[&str]) -> Audited {
     let args = ["verify", target.to_str().unwrap(), "--json", "--key", &STOPPED.1];
     let output = whence(&[&args[..], more].concat());
     let code = output.status.code().unwrap();
@@ -64,9 +67,7 @@ fn audit(target: &Path, more: &[&str]) -> (i32, BTreeSet<(Option<u64>, String)>)
     (code, report["findings"]["listed"].as_array().unwrap().iter().map(finding).collect())
 }
 
-fn found<const N: usize>(
-    findings: [(Option<u64>, &str); N],
-) -> (i32, BTreeSet<(Option<u64>, String)>) {
+fn found<const N: usize>(findings: [(Option<u64>, &str); N]) -> Audited {
     (1, findings.into_iter().map(|(seq, code)| (seq, code.to_owned())).collect())
 }
 
@@ -75,7 +76,7 @@ fn head(folder: &TempDir) -> PathBuf {
 }
 
 /// Changes a copy of the database, and audits it.
-fn changed(change: impl FnOnce(&sled::Db)) -> (TempDir, (i32, BTreeSet<(Option<u64>, String)>)) {
+fn changed(change: impl FnOnce(&sled::Db)) -> (TempDir, Audited) {
     let folder = copy();
     let database = sled::Config::new()
         .path(folder.path().join("ledgers/main/db"))
@@ -197,7 +198,9 @@ fn removed_and_damaged_blocks_of_the_database_are_findings_and_no_failures() {
     assert!(findings.contains(&(Some(0), "content_missing".to_owned())), "{findings:?}");
     let (_, (code, _)) = changed(|database| {
         for kind in [b'b', b'e', b'c'] {
-            keys(database, kind).iter().for_each(|key| drop(database.remove(key).unwrap()));
+            for key in keys(database, kind) {
+                database.remove(key).unwrap();
+            }
         }
     });
     assert_eq!(code, 1, "the head file knows of what is gone");
