@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Cursor;
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use whence::ledger::Environment;
 use whence::ledger::archive::ArchiveMeta;
 use whence::proof::TilePath;
 use whence::record::Code;
-use whence::verify::{Meta, Options, Report, Source, SourceError, parse_checkpoints, verify};
+use whence::verify::{Meta, Notes, Options, Report, Source, SourceError, read_checkpoints, verify};
 
 use super::seeds;
 use crate::log::{Seeded, Ticking, ledgers_in, main_ledger};
@@ -220,17 +221,16 @@ impl Remote<'_> {
 impl Source for Remote<'_> {
     fn meta(&self) -> Result<Meta, SourceError> {
         let meta = serde_json::from_slice(&self.file("archive.json").unwrap_or_default())?;
-        let ArchiveMeta { from, ledger, origin, size, to, .. } = meta;
-        Ok(Meta { ledger, origin, size, from, to })
+        let ArchiveMeta { ledger, origin, size, .. } = meta;
+        Ok(Meta { ledger, origin, size, part: None, withheld: false })
     }
 
-    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
-        self.file("checkpoint").ok_or_else(|| "no checkpoint".into())
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(self.file("checkpoint"))
     }
 
-    fn checkpoints(&self) -> Result<Vec<Vec<u8>>, SourceError> {
-        let file = self.file("checkpoints").unwrap_or_default();
-        parse_checkpoints(&file).ok_or_else(|| "damaged".into())
+    fn checkpoints(&self) -> Result<Notes<'_>, SourceError> {
+        Ok(read_checkpoints(Cursor::new(self.file("checkpoints").unwrap_or_default())))
     }
 
     fn read(&self, path: TilePath) -> Result<Option<Vec<u8>>, SourceError> {

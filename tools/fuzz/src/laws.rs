@@ -1,14 +1,15 @@
 //! The laws. Each takes any bytes whatever, and panics when a parser breaks its promise.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::str::FromStr;
 
 use whence::canon::{EntryHash, Json, TreeHash, sorted_to_bytes, to_bytes};
-use whence::ledger::archive::ArchiveMeta;
+use whence::ledger::archive::{ArchiveMeta, ArchivedContent};
 use whence::proof::{TilePath, bundle};
 use whence::record::{CauseLink, Draft, Entry, Event, Placement, RecordId, SessionLink};
 use whence::seal::{Checkpoint, Note, TlogProof, UnverifiedCheckpoint, VerifierKey};
-use whence::verify::{self, Meta, Options, Source, SourceError, parse_checkpoints};
+use whence::verify::{self, Meta, Notes, Options, Source, SourceError, read_checkpoints};
 
 use super::seeds;
 
@@ -185,16 +186,17 @@ impl Files {
 impl Source for Files {
     fn meta(&self) -> Result<Meta, SourceError> {
         let meta: ArchiveMeta = serde_json::from_slice(&self.file("archive.json")?)?;
-        let ArchiveMeta { from, ledger, origin, size, to, .. } = meta;
-        Ok(Meta { ledger, origin, size, from, to })
+        let ArchiveMeta { content, from, ledger, origin, size, to, .. } = meta;
+        let part = (from > 0 || to != size).then_some(from..to);
+        Ok(Meta { ledger, origin, size, part, withheld: content == ArchivedContent::Withheld })
     }
 
-    fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
-        self.file("checkpoint")
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(self.0.get("checkpoint").cloned())
     }
 
-    fn checkpoints(&self) -> Result<Vec<Vec<u8>>, SourceError> {
-        parse_checkpoints(&self.file("checkpoints")?).ok_or_else(|| "damaged".into())
+    fn checkpoints(&self) -> Result<Notes<'_>, SourceError> {
+        Ok(read_checkpoints(Cursor::new(self.file("checkpoints")?)))
     }
 
     fn read(&self, path: TilePath) -> Result<Option<Vec<u8>>, SourceError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use whence::canon::{ContentDigest, Salt, TreeHash, to_bytes};
-use whence::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, push_checkpoint};
+use whence::ledger::archive::{ARCHIVE_VERSION, ArchiveMeta, ArchivedContent, push_checkpoint};
 use whence::proof::{TilePath, Tree, bundle};
 use whence::record::data::Genesis;
 use whence::record::{
@@ -301,6 +301,7 @@ pub fn archive_files() -> Files {
     let size = tree.size();
     let meta = ArchiveMeta {
         archive: ARCHIVE_VERSION,
+        content: ArchivedContent::Kept,
         from: 0,
         ledger: ledger().to_string(),
         origin: origin().to_string(),
