@@ -14,7 +14,7 @@ use super::output::Output;
 use super::system::{SOFTWARE, environment};
 use crate::access::{Role, Scope, TokenFile};
 use crate::http::new_token;
-use crate::ledger::{Ledgers, Settings};
+use crate::ledger::{self, Ledgers, Settings};
 
 /// What a server works on.
 pub(super) struct Data {
@@ -44,7 +44,13 @@ pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
     let environment = environment();
     let ledgers = Ledgers::new(settings, environment.clone());
     if ledgers.names()?.is_empty() {
-        ledgers.create(&config.ledger)?;
+        match ledgers.create(&config.ledger) {
+            // Another process came first: opening the ledger will say that it has it open.
+            Ok(_) | Err(ledger::Error::Exists) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("ledger {}", config.ledger));
+            }
+        }
     }
 
     let tokens = TokenFile::open(&folder.join("tokens.json"))?;

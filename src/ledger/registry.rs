@@ -2,7 +2,7 @@
 //! asked for.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,32 @@ impl Settings {
         self.folder(name).join("key")
     }
 
+    /// Makes the folder of a ledger, durably, if it is not there.
+    fn make_folder(&self, name: &LedgerName) -> Result<PathBuf, Error> {
+        let folder = self.folder(name);
+        let all = self.data.join("ledgers");
+        fs::create_dir_all(&folder).map_err(io(&folder))?;
+        for parent in [&all, &self.data] {
+            store::sync_folder(parent).map_err(io(parent))?;
+        }
+        Ok(folder)
+    }
+
+    /// Refuses a ledger that has no database and yet was in use: its head file is there, or its key
+    /// is, without the `key.new` that the making of a ledger leaves beside it until it is done.
+    fn lost(&self, name: &LedgerName) -> Result<(), Error> {
+        let store::Options { path, head, .. } = self.store(name);
+        let key = self.key_file(name);
+        let witness = if head.exists() {
+            head
+        } else if key.exists() && !fresh_key(&key).exists() {
+            key
+        } else {
+            return Ok(());
+        };
+        Err(store::Error::DatabaseMissing { path, witness }.into())
+    }
+
     /// Where the store of a ledger is, and how it is opened.
     pub fn store(&self, name: &LedgerName) -> store::Options {
         let head = match &self.heads {
@@ -111,15 +137,14 @@ impl Ledgers {
     /// The names of all ledgers, in order.
     pub fn names(&self) -> Result<Vec<LedgerName>, Error> {
         let path = self.settings.data.join("ledgers");
-        let io = |source| Error::Io { path: path.display().to_string(), source };
         let folders = match fs::read_dir(&path) {
             Ok(folders) => folders,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(io(error)),
+            Err(error) => return Err(io(&path)(error)),
         };
         let mut names = Vec::new();
         for folder in folders {
-            let name = folder.map_err(io)?.file_name();
+            let name = folder.map_err(io(&path))?.file_name();
             let name = name.to_str().and_then(|name| name.parse::<LedgerName>().ok());
             names.extend(name.filter(|name| store::exists(&self.settings.store(name).path)));
         }
@@ -134,13 +159,16 @@ impl Ledgers {
         let slot = self.slot(name);
         let mut slot = lock(&slot);
         let store = self.settings.store(name);
+        let folder = self.settings.make_folder(name)?;
+        // Held by whichever of two processes came first; the other then finds the ledger made.
+        let locked = lock_folder(&folder)?;
         if store::exists(&store.path) {
             return Err(Error::Exists);
         }
-        let mut seed = [0; 32];
-        self.environment.random.fill(&mut seed).map_err(Error::Random)?;
-        self.write_key(name, &seed)?;
+        self.settings.lost(name)?;
+        self.make_key(name)?;
         store::create(&store, name, origin)?;
+        drop(locked);
         self.open(name, &mut slot)
     }
 
@@ -154,6 +182,7 @@ impl Ledgers {
     /// The ledger of this name, opened now if it was not.
     pub fn get(&self, name: &LedgerName) -> Result<Ledger, Error> {
         if !store::exists(&self.settings.store(name).path) {
+            self.settings.lost(name)?;
             return Err(Error::Unknown);
         }
         let slot = self.slot(name);
@@ -190,6 +219,8 @@ impl Ledgers {
         let key = self.settings.key(name)?;
         let options = Options { store, key, software: self.settings.software.clone() };
         let (ledger, threads) = open::open(options, &self.environment)?;
+        // Made for good: from now on a missing database is a lost one.
+        remove_file(&fresh_key(&self.settings.key_file(name)))?;
         tracing::info!(ledger = %name, size = ledger.view().size(), "opened");
         slot.open = Some((ledger.clone(), threads));
         Ok(ledger)
@@ -199,23 +230,59 @@ impl Ledgers {
         Arc::clone(lock(&self.slots).entry(name.clone()).or_default())
     }
 
-    /// Writes the seed of a new key where only the owner can read it. A key that is there already is
-    /// never overwritten, unless it never signed anything.
-    fn write_key(&self, name: &LedgerName, seed: &[u8; 32]) -> Result<(), Error> {
+    /// Makes the key of a new ledger. A key that is there is never overwritten: it is what an
+    /// interrupted creation left behind, and it is used.
+    ///
+    /// `key.new` stays until the ledger was opened, so that a key without a database can be told
+    /// from one whose database was lost ([`Settings::lost`]).
+    fn make_key(&self, name: &LedgerName) -> Result<(), Error> {
         let path = self.settings.key_file(name);
-        write_secret(&path, format!("{}\n", BASE64.encode(seed)).as_bytes())
+        if path.exists() {
+            return Ok(());
+        }
+        let fresh = fresh_key(&path);
+        remove_file(&fresh)?;
+        let mut seed = [0; 32];
+        self.environment.random.fill(&mut seed).map_err(Error::Random)?;
+        write_secret(&fresh, format!("{}\n", BASE64.encode(&seed)).as_bytes())?;
+        // Unlike a rename, a link never takes the place of a file that is there.
+        let linked = fs::hard_link(&fresh, &path);
+        linked.and_then(|()| store::sync_folder(&self.settings.folder(name))).map_err(io(&path))
     }
 }
 
-/// Writes a secret where only its owner can read it. It is durable on return.
+/// Where a key is written before it takes its place.
+fn fresh_key(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Keeps other processes away from a folder until the answer is dropped.
+fn lock_folder(path: &Path) -> Result<File, Error> {
+    let folder = File::open(path).map_err(io(path))?;
+    folder.lock().map_err(io(path))?;
+    Ok(folder)
+}
+
+/// Removes a file, if it is there.
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes a secret to a new file that only its owner can read. Its bytes are durable on return; its
+/// name is once its folder is synced.
 pub(super) fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Error> {
-    let io = |source| Error::Io { path: path.display().to_string(), source };
-    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
     let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(path).map_err(io)?;
-    file.write_all(secret).map_err(io)?;
-    file.sync_all().map_err(io)
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(io(path))?;
+    file.write_all(secret).map_err(io(path))?;
+    file.sync_all().map_err(io(path))
+}
+
+pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io { path: path.clone(), source }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

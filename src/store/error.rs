@@ -20,6 +20,19 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The ledger was in use and its database is gone. A new one would begin a second history.
+    #[error(
+        "the ledger's database is missing: there is none at {}, and yet {} shows that the ledger was in \
+         use: put the database back, by mounting its disk or from a backup; to begin a new ledger of \
+         this name move the ledger's key and head file away first",
+        path.display(), witness.display()
+    )]
+    DatabaseMissing {
+        /// Where the database should be.
+        path: PathBuf,
+        /// The file of the ledger that is still there.
+        witness: PathBuf,
+    },
     /// There is a ledger at the path already.
     #[error("there is a ledger at {} already", path.display())]
     Exists {

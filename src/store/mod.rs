@@ -11,6 +11,7 @@
 //! what is published is the ledger's. Start with [`journal`].
 
 mod block;
+mod database;
 mod disk;
 mod error;
 mod filter;
@@ -22,8 +23,9 @@ mod open;
 mod reader;
 
 pub use block::StoredPart;
-pub use disk::{Faults, NoFaults, Step};
+pub use database::{create, exists};
+pub use disk::{Faults, NoFaults, Step, sync_folder};
 pub use error::Error;
 pub use journal::{Appender, Batch, BatchHeader, Keys, Record};
-pub use open::{Head, Meta, Opened, Options, create, exists, inspect, open};
+pub use open::{Head, Meta, Opened, Options, inspect, open};
 pub use reader::{Reader, Tiles};

@@ -1,31 +1,20 @@
-//! Making a store, and opening one: what was acknowledged is there and unchanged, or opening fails.
+//! Opening a store: what was acknowledged is there and unchanged, or opening fails.
 
 use std::fs;
-use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{Disk, sync_parent};
+use super::disk::Disk;
 use super::index::Index;
 use super::journal::Keys;
-use super::layout::{LAYOUT_VERSION, META, SEGMENT_BYTES};
-use super::{Appender, Error, Faults, NoFaults, Reader};
-use crate::canon::{self, EntryHash, TreeHash};
+use super::layout::{LAYOUT_VERSION, META};
+use super::{Appender, Error, Faults, NoFaults, Reader, database};
+use crate::canon::{EntryHash, TreeHash};
 use crate::proof::{self, Tree};
 use crate::record::{Entry, LedgerName, Timestamp};
 use crate::seal::{KeyName, Origin, SignedCheckpoint, UnverifiedCheckpoint, VerifierKey};
-
-/// Memory for pages of the database.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// How often, and how long apart, a locked database is tried again: sled's own threads hold on to the
-/// lock for a moment after the last handle was dropped.
-const LOCK_TRIES: u32 = 40;
-const LOCK_WAIT: Duration = Duration::from_millis(25);
 
 /// What a ledger is, fixed when it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +27,13 @@ pub struct Meta {
     /// The origin of its checkpoints.
     #[serde(with = "origin_text")]
     pub origin: Origin,
+}
+
+impl Meta {
+    /// What a new ledger is.
+    pub(super) const fn new(ledger: LedgerName, origin: Origin) -> Self {
+        Self { layout: LAYOUT_VERSION, ledger, origin }
+    }
 }
 
 /// An origin as the string it is.
@@ -102,33 +98,6 @@ pub struct Head {
     pub checkpoint: SignedCheckpoint,
 }
 
-/// Makes an empty store for a ledger, and leaves it closed.
-pub fn create(options: &Options, ledger: &LedgerName, origin: Origin) -> Result<(), Error> {
-    let path = &options.path;
-    if path.join("db").exists() {
-        return Err(Error::Exists { path: path.clone() });
-    }
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        |source| Error::Io { path, source }
-    };
-    fs::create_dir_all(path).map_err(io(path))?;
-    if let Some(folder) = options.head.parent() {
-        fs::create_dir_all(folder).map_err(io(folder))?;
-    }
-    let meta = Meta { layout: LAYOUT_VERSION, ledger: ledger.clone(), origin };
-    let tree = config(path).open()?;
-    let mut writes = sled::Batch::default();
-    writes.insert(META, canon::sorted_to_bytes(&meta).map_err(|_| Error::damaged("the meta"))?);
-    Disk::new(tree, path, options.head.clone(), Arc::clone(&options.faults))?.commit(writes)?;
-    sync_parent(path).map_err(io(path))
-}
-
-/// Whether there is a store at this path.
-pub fn exists(path: &Path) -> bool {
-    path.join("db").exists()
-}
-
 /// Opens a store, and checks its end against its last checkpoint and against the head file.
 ///
 /// What is checked: every entry since the last complete run of the index (fewer than 65,537), the
@@ -161,37 +130,9 @@ pub fn inspect(path: &Path) -> Result<(Meta, Reader), Error> {
 }
 
 fn open_database(path: &Path) -> Result<(sled::Db, Meta), Error> {
-    if !exists(path) {
-        return Err(Error::Missing { path: path.to_owned() });
-    }
-    let mut tries = 0;
-    let tree = loop {
-        // On some kinds of damage sled panics in place of returning an error.
-        let opened = panic::catch_unwind(|| config(path).open());
-        match opened.map_err(|_| Error::damaged("the database"))? {
-            Ok(tree) => break tree,
-            Err(error) if !is_lock(&error) => return Err(Error::Database(error)),
-            Err(_) if tries == LOCK_TRIES => return Err(Error::Locked { path: path.to_owned() }),
-            Err(_) => {
-                tries += 1;
-                thread::sleep(LOCK_WAIT);
-            }
-        }
-    };
+    let tree = database::open(path)?;
     let meta = read_meta(&tree)?;
     Ok((tree, meta))
-}
-
-fn is_lock(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(source) if source.to_string().contains("lock"))
-}
-
-fn config(path: &Path) -> sled::Config {
-    sled::Config::new()
-        .path(path)
-        .segment_size(SEGMENT_BYTES)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
 }
 
 fn read_meta(tree: &sled::Db) -> Result<Meta, Error> {

@@ -256,3 +256,82 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Everything of a ledger that a commit does not touch after it was made.
+fn key_of(data: &Path) -> Vec<u8> {
+    std::fs::read(data.join("ledgers/main/key")).unwrap()
+}
+
+#[test]
+fn a_key_is_never_overwritten_when_the_database_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledgers = ledgers_in(folder.path(), None);
+    let ledger = ledgers.create(&main_ledger()).unwrap();
+    submit(&ledger, &chain(0)).unwrap();
+    drop(ledger);
+    ledgers.close();
+    let key = key_of(folder.path());
+
+    // As when its disk is not mounted. First the head file bears witness, then the key alone.
+    let database = folder.path().join("ledgers/main/db");
+    std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+    for witness in ["main/head", "main/key"] {
+        let ledgers = ledgers_in(folder.path(), None);
+        for error in [ledgers.create(&main_ledger()), ledgers.get(&main_ledger())] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("database is missing") && error.contains(witness), "{error}");
+        }
+        assert_eq!(key_of(folder.path()), key);
+        assert!(!database.exists());
+        if witness == "main/head" {
+            let head = folder.path().join("ledgers/main/head");
+            std::fs::rename(head, folder.path().join("head")).unwrap();
+        }
+    }
+
+    std::fs::rename(folder.path().join("elsewhere"), &database).unwrap();
+    std::fs::rename(folder.path().join("head"), folder.path().join("ledgers/main/head")).unwrap();
+    let ledgers = ledgers_in(folder.path(), None);
+    assert_eq!(ledgers.get(&main_ledger()).unwrap().view().size(), 5);
+    ledgers.close();
+}
+
+#[test]
+fn a_creation_that_failed_is_made_up_for_with_the_same_key() {
+    for step in [Step::Apply, Step::Flush, Step::Sync] {
+        let folder = tempfile::tempdir().unwrap();
+        let trap = Arc::new(Trap::default());
+        let ledgers = ledgers_in(folder.path(), Some(trap.clone()));
+        trap.arm(step, Failure::NotPersisted);
+        ledgers.create(&main_ledger()).unwrap_err();
+        assert_eq!(ledgers.names().unwrap(), [], "a ledger is there when it is complete");
+        assert!(folder.path().join("ledgers/main/db.new").exists());
+        let key = key_of(folder.path());
+
+        let ledgers = ledgers_in(folder.path(), None);
+        let ledger = ledgers.create(&main_ledger()).unwrap();
+        assert_eq!(submit(&ledger, &chain(0)).unwrap()[0].seq, 1);
+        assert_eq!(key_of(folder.path()), key);
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("ledgers/main"))
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| Path::new(name).extension().is_some())
+            .collect();
+        assert!(left.is_empty(), "{left:?} was left behind");
+        drop(ledger);
+        ledgers.close();
+    }
+}
+
+#[test]
+fn of_two_creations_at_once_one_makes_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::thread::scope(|scope| {
+        let create = || ledgers_in(folder.path(), None).create(&main_ledger()).is_ok();
+        let threads = [scope.spawn(create), scope.spawn(create)];
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert!(made[0] != made[1], "{made:?}");
+    let ledgers = ledgers_in(folder.path(), None);
+    assert_eq!(ledgers.get(&main_ledger()).unwrap().view().size(), 1);
+}
