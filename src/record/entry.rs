@@ -399,14 +399,13 @@ pub(super) fn sealed_bytes_max(event: &Event) -> usize {
 /// Never less than [`sealed_bytes_max`] for a record that was posted in at most so many bytes. It
 /// seals nothing to find out, which would cost as much again as sealing.
 ///
-/// What was posted takes at most three times as many bytes in an entry: escapes and integers have
-/// one form, and times get at most a fraction of a second. What sealing adds has a fixed length, but
-/// for a link with each cause and a digest with each part of the content.
+/// No posted member is longer in canonical form than it was posted. What sealing adds has a bounded
+/// length, and so has the link with each cause and the commitment to each part of the content.
 pub(super) fn sealed_bytes_bound(event: &Event, posted_bytes: usize) -> usize {
-    const FIXED_BYTES_MAX: usize = 2_048;
-    const LINK_BYTES_MAX: usize = 256;
+    const FIXED_BYTES_MAX: usize = 640;
+    const LINK_BYTES_MAX: usize = 128;
     let links = event.causes().len() + event.content().len();
-    posted_bytes.saturating_mul(3).saturating_add(FIXED_BYTES_MAX + LINK_BYTES_MAX * links)
+    posted_bytes.saturating_add(FIXED_BYTES_MAX + LINK_BYTES_MAX * links)
 }
 
 /// An entry as it stands in JSON. What `data` may hold depends on `kind`, which comes later.

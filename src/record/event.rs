@@ -35,6 +35,7 @@ pub struct Event {
     source: Option<Source>,
     trace: Option<Trace>,
     user: Option<User>,
+    sealed_bytes_max: usize,
 }
 
 /// A part of a record's content, in its canonical form.
@@ -140,6 +141,11 @@ impl Event {
         self.occurred_at
     }
 
+    /// How long the entry that seals it can be, wherever it comes to stand.
+    pub const fn sealed_bytes_max(&self) -> usize {
+        self.sealed_bytes_max
+    }
+
     /// The session that it belongs to.
     pub const fn session(&self) -> Option<&Session> {
         self.session.as_ref()
@@ -187,7 +193,7 @@ impl Event {
         draft.session.check(At::ROOT.member("session"), faults);
         let content = canonical(draft.content, faults);
 
-        let event = Self {
+        let mut event = Self {
             agent: draft.agent,
             causes: draft.causes,
             content,
@@ -201,12 +207,15 @@ impl Event {
             source: draft.source,
             trace: draft.trace,
             user: draft.user,
+            sealed_bytes_max: 0,
         };
         std::mem::take(faults).or(())?;
+        event.sealed_bytes_max = match sealed_bytes_bound(&event, posted_bytes) {
+            bound if bound <= ENTRY_BYTES_MAX => bound,
+            _ => sealed_bytes_max(&event),
+        };
         // Found here, where the sender can be told; sealing is too late for that.
-        if sealed_bytes_bound(&event, posted_bytes) > ENTRY_BYTES_MAX
-            && sealed_bytes_max(&event) > ENTRY_BYTES_MAX
-        {
+        if event.sealed_bytes_max > ENTRY_BYTES_MAX {
             let message = format!(
                 "without its content the record may take {ENTRY_BYTES_MAX} bytes when sealed: \
                  shorten `data`, `labels` or `causes`, or move text into `content`"
