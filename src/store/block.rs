@@ -6,12 +6,28 @@
 use super::Error;
 use super::layout::{VALUE_BYTES_MAX, fragment_key};
 use crate::canon::Salt;
+use crate::record::limits::{CONTENT_PART_BYTES_MAX, CONTENT_PARTS_MAX, ENTRY_BYTES_MAX};
 
 /// A block is closed when it holds this many bytes before compression, or more.
 const BLOCK_BYTES: usize = 16 * 1024;
-/// No block is larger than this before compression: one record over [`BLOCK_BYTES`] with all its
-/// content. A stored length above it is damage, and is refused before memory is taken.
-const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// No block is larger than this before compression: one record behind almost [`BLOCK_BYTES`], as long
+/// as a record may be. A stored length above it is damage, and is refused before memory is taken.
+const BLOCK_BYTES_MAX: usize =
+    BLOCK_BYTES + max(LENGTH_BYTES + ENTRY_BYTES_MAX, 8 + 2 + CONTENT_PARTS_MAX * PART_BYTES_MAX);
+/// One part of content as it is stored.
+const PART_BYTES_MAX: usize = 1 + Salt::LEN + LENGTH_BYTES + CONTENT_PART_BYTES_MAX;
+const LENGTH_BYTES: usize = 4;
+
+// zstd adds less than one byte in 128 to what it cannot compress.
+const _: () = assert!(
+    BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 128 + 1_024 < VALUE_BYTES_MAX * (u16::MAX as usize),
+    "the fragments of every block can be numbered"
+);
+
+const fn max(one: usize, other: usize) -> usize {
+    if one > other { one } else { other }
+}
+
 /// Fast, and most of what the slower levels would save.
 const COMPRESSION_LEVEL: i32 = 1;
 
@@ -27,6 +43,21 @@ pub enum StoredPart {
     },
     /// Salt and bytes are gone; the digest in the entry stays.
     Erased,
+}
+
+impl StoredPart {
+    /// The number of bytes that are kept, without the salt.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Kept { bytes, .. } => bytes.len(),
+            Self::Erased => 0,
+        }
+    }
+
+    /// Whether no bytes are kept.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Writes blocks of one kind into a batch of sled.
@@ -59,6 +90,9 @@ impl<'a> BlockWriter<'a> {
     pub(super) fn close(&mut self) -> Result<(), Error> {
         if self.raw.is_empty() {
             return Ok(());
+        }
+        if self.raw.len() > BLOCK_BYTES_MAX {
+            return Err(Error::TooLarge);
         }
         let length = u32::try_from(self.raw.len()).map_err(|_| Error::TooLarge)?;
         let mut block = length.to_be_bytes().to_vec();
@@ -199,6 +233,26 @@ mod tests {
             raw.truncate(3);
             prop_assert!(unpack(&raw).is_err());
         }
+    }
+
+    #[test]
+    fn the_largest_record_reads_back_and_a_larger_one_is_not_written() {
+        let part =
+            |bytes| StoredPart::Kept { salt: Salt::from_bytes([7; 32]), bytes: vec![1; bytes] };
+        let largest = vec![part(CONTENT_PART_BYTES_MAX); CONTENT_PARTS_MAX];
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let mut batch = sled::Batch::default();
+        let mut writer = BlockWriter::new(b'c', &mut batch).unwrap();
+        writer.push(0, |raw| raw.resize(BLOCK_BYTES - 1, 0)).unwrap();
+        writer.push(1, |raw| write_content(raw, 1, &largest)).unwrap();
+        writer.close().unwrap();
+        let too_large = writer.push(2, |raw| raw.resize(BLOCK_BYTES_MAX + 1, 0));
+        assert!(matches!(too_large, Err(Error::TooLarge)));
+        db.apply_batch(batch).unwrap();
+        let values: Vec<_> = db.iter().values().map(Result::unwrap).collect();
+        let raw = unpack(&values.concat()).unwrap();
+        let (seq, parts) = contents(&raw[BLOCK_BYTES - 1..]).next().unwrap().unwrap();
+        assert_eq!((seq, parts == largest), (1, true));
     }
 
     #[test]
