@@ -26,7 +26,8 @@ pub(super) fn export(config: &Config, args: &Export, output: Output) -> anyhow::
     let mut settings = Settings::new(config.data.clone(), "", SOFTWARE);
     settings.heads.clone_from(&config.heads);
     let store = settings.store(&config.ledger);
-    let (source, from): (Box<dyn Source>, _) = match Inspected::open(&store.path) {
+    let (source, from): (Box<dyn Source>, _) = match Inspected::open(&store, &std::env::temp_dir())
+    {
         Ok(view) => {
             let from = format!("ledger {} in {}", config.ledger, config.data.display());
             (Box::new(StoreSource::new(view, store.head)), from)

@@ -211,7 +211,7 @@ pub(super) struct Import {
     /// The log's verifier key, or a file that holds it
     #[arg(long, value_name = "VKEY")]
     pub(super) key: String,
-    /// The file with the ledger's signing key, without which it can be read but not written to
+    /// The file with the ledger's signing key, without which it can be audited but not served
     #[arg(long, value_name = "FILE")]
     pub(super) signing_key: Option<PathBuf>,
 }

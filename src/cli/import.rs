@@ -7,11 +7,11 @@ use anyhow::{Context, bail, ensure};
 use super::args::Import;
 use super::config::Config;
 use super::output::Output;
+use super::setup;
 use super::sources::ArchiveSource;
-use super::system::SOFTWARE;
 use super::verify::{check_archive, print, read_key};
 use crate::canon::Salt;
-use crate::ledger::{Importer, Settings};
+use crate::ledger::Importer;
 use crate::proof::{TILE_WIDTH, TilePath, bundle, tile_width};
 use crate::record::Entry;
 use crate::store::StoredPart;
@@ -30,13 +30,11 @@ pub(super) fn import(config: &Config, args: &Import, output: Output) -> anyhow::
 
     let source = ArchiveSource::new(&args.archive);
     let meta = source.meta().map_err(anyhow::Error::from_boxed)?;
-    let settings = Settings::new(config.data.clone(), "", SOFTWARE);
-    let signing_key = match &args.signing_key {
-        Some(path) => {
-            Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
-        }
-        None => None,
-    };
+    let settings = setup::settings(config)?;
+    let signing_key = args.signing_key.as_ref().map(|path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    });
+    let signing_key = signing_key.transpose()?;
     let notes = source.checkpoints().map_err(anyhow::Error::from_boxed)?;
     let note = |note: Result<Option<Vec<u8>>, _>| {
         let note =
@@ -45,7 +43,7 @@ pub(super) fn import(config: &Config, args: &Import, output: Output) -> anyhow::
     };
     let notes = notes.map(note).collect::<anyhow::Result<Vec<_>>>()?;
     let of = (meta.ledger.parse()?, meta.origin.parse()?);
-    let mut importer = Importer::create(&settings, of, key, signing_key, notes)?;
+    let mut importer = Importer::create(&settings, of, key, signing_key.as_deref(), notes)?;
     let bar = output.progress("importing", meta.size);
     for index in 0..meta.size.div_ceil(TILE_WIDTH) {
         let width = tile_width(meta.size, 0, index).context("a bundle is missing")?;

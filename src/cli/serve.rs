@@ -14,6 +14,8 @@ use super::output::Output;
 use super::setup::{self, Data};
 use super::system::environment;
 use crate::http::{self, App, Limits, ServeOptions, Tls};
+use crate::ledger::{self, Ledgers};
+use crate::record::LedgerName;
 
 /// How long requests in flight may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -31,10 +33,7 @@ pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
         None => None,
     };
     let Data { ledgers, tokens } = setup::open(config, output)?;
-    // A ledger that cannot be opened is told about now, and not with the first request.
-    for name in ledgers.names()? {
-        ledgers.get(&name).with_context(|| format!("ledger {name}"))?;
-    }
+    open_ledgers(&ledgers, &config.ledger)?;
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -57,6 +56,24 @@ pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
         ledgers.close();
     }
     output.note("stopped");
+    Ok(())
+}
+
+/// Opens the server's own ledger, or says why it cannot be opened. The others are opened when they
+/// are first asked for: what is wrong with one of them is the matter of those who use it.
+fn open_ledgers(ledgers: &Ledgers, own: &LedgerName) -> anyhow::Result<()> {
+    match ledgers.get(own) {
+        Ok(_) => {}
+        // A server of imported ledgers needs none by that name.
+        Err(ledger::Error::Unknown) => tracing::warn!(ledger = %own, "there is no such ledger"),
+        Err(error) => return Err(error).with_context(|| format!("ledger {own}")),
+    }
+    for name in ledgers.names()?.iter().filter(|name| *name != own) {
+        if let Err(error) = ledgers.settings().key(name) {
+            let error = anyhow::Error::from(error);
+            tracing::error!(ledger = %name, "the ledger cannot be opened: {error:#}");
+        }
+    }
     Ok(())
 }
 

@@ -29,9 +29,8 @@ pub(super) fn init(config: &Config, output: Output) -> anyhow::Result<()> {
     open(config, output).map(drop)
 }
 
-/// Opens a data directory, and makes what is missing in it: the folder, the ledger `main`, and a
-/// first token that may do everything.
-pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
+/// The settings of the ledgers in the data directory, which is made if it is missing.
+pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
     let folder = &config.data;
     DirBuilder::new()
         .recursive(true)
@@ -41,8 +40,15 @@ pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
     let mut settings = Settings::new(folder.clone(), &config.origin_host, SOFTWARE);
     settings.heads.clone_from(&config.heads);
     settings.accept_missing_head = config.accept_missing_head;
+    Ok(settings)
+}
+
+/// Opens a data directory, and makes what is missing in it: the folder, a ledger if it has none, and a
+/// first token that may do everything.
+pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
+    let folder = &config.data;
     let environment = environment();
-    let ledgers = Ledgers::new(settings, environment.clone());
+    let ledgers = Ledgers::new(settings(config)?, environment.clone());
     if ledgers.names()?.is_empty() {
         match ledgers.create(&config.ledger) {
             // Another process came first: opening the ledger will say that it has it open.

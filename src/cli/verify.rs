@@ -86,13 +86,14 @@ fn target(config: &Config, target: &str) -> anyhow::Result<Target> {
         }
     }
     let audited = format!("the database of ledger {} in {target}", config.ledger);
-    let source: Result<Box<dyn Source>, String> = match Inspected::open(&store.path) {
-        Ok(view) => Ok(Box::new(StoreSource::new(view, store.head))),
-        Err(error) if is_damage(&error) || is_emptied(&error, &store.head) => {
-            Err(format!("{audited} cannot be read: {:#}", anyhow::Error::from(error)))
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {audited}")),
-    };
+    let source: Result<Box<dyn Source>, String> =
+        match Inspected::open(&store, &std::env::temp_dir()) {
+            Ok(view) => Ok(Box::new(StoreSource::new(view, store.head))),
+            Err(error) if is_damage(&error) || is_emptied(&error, &store.head) => {
+                Err(format!("{audited} cannot be read: {:#}", anyhow::Error::from(error)))
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {audited}")),
+        };
     Ok(Target { audited, source })
 }
 

@@ -223,6 +223,9 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::Busy => Self::busy(),
             SubmitError::Refused(refused) => refused.into(),
+            SubmitError::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &error.to_string())
+            }
             SubmitError::Halted => {
                 let detail = "the ledger has stopped writing; whether these records are in it is \
                               unknown until it is opened again: then send the same request again";

@@ -66,5 +66,9 @@ pub(super) fn run(mut appender: Appender, built: &Receiver<Built>, progress: &Ar
             return;
         }
     }
+    if let Err(error) = appender.settle_all() {
+        // It is derived again when the ledger is opened.
+        tracing::warn!(error = %with_causes(&error), "the index could not be completed");
+    }
     halt.close();
 }

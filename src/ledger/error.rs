@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::queue::{BATCH_RECORDS_MAX, QUEUE_KIB_MAX};
 use crate::proof::BundleError;
 use crate::record::{self, FieldError};
 use crate::{seal, store};
@@ -29,6 +30,21 @@ pub enum Error {
         /// Why not, and what to do.
         why: String,
     },
+    /// A key that was given is not the ledger's.
+    #[error("the signing key cannot be used: {why}")]
+    SigningKey {
+        /// Why not.
+        why: String,
+    },
+    /// Something of a ledger is where one was to be imported.
+    #[error("{path} is there already: nothing was imported; move it away if it is not needed")]
+    InTheWay {
+        /// The file or folder.
+        path: String,
+    },
+    /// Another process imports the same ledger.
+    #[error("another process is importing a ledger of this name")]
+    Importing,
     /// There is no ledger of this name.
     #[error("there is no such ledger")]
     Unknown,
@@ -83,6 +99,12 @@ pub enum SubmitError {
     /// The queue is full. The same request will be taken a little later.
     #[error("the ledger's queue is full: send the same request again a little later")]
     Busy,
+    /// The request is larger than the queue, and would be at any time.
+    #[error(
+        "the request is too large: at most {BATCH_RECORDS_MAX} records and {QUEUE_KIB_MAX} KiB are \
+         taken at once"
+    )]
+    TooLarge,
     /// A record of the request cannot be taken, so that none was.
     #[error(transparent)]
     Refused(#[from] RefusedRecord),

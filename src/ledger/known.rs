@@ -10,8 +10,10 @@ use crate::record::{Entry, Kind};
 use crate::store::Reader;
 
 /// Records and sessions remembered. More than can be in flight, or a record could be known neither
-/// to memory nor to the store.
+/// to memory nor to the store: three batches, one being built, one waiting and one being committed.
 const REMEMBERED: usize = 65_536;
+
+const _: () = assert!(REMEMBERED > 4 * super::BATCH_RECORDS_MAX, "what is in flight is remembered");
 
 /// What a rule, a link or a duplicate needs of an earlier record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +66,15 @@ impl Known {
             return Ok(Some(*head));
         }
         let mut below = u64::MAX;
-        loop {
-            let seqs = self.reader.newest_with_session(id, below)?;
-            for seq in seqs.iter().rev() {
-                let Some(bytes) = self.reader.entry(*seq)? else { continue };
-                let entry = parse(*seq, &bytes)?;
-                if let Some(session) = entry.session.filter(|session| session.id.as_str() == id) {
-                    return Ok(Some(SessionHead { n: session.n, hash: EntryHash::of(&bytes) }));
-                }
-            }
-            match seqs.first() {
-                Some(first) => below = *first,
-                None => return Ok(None),
+        while let Some(seq) = self.reader.newest_with_session(id, below)? {
+            below = seq;
+            let Some(bytes) = self.reader.entry(seq)? else { continue };
+            let entry = parse(seq, &bytes)?;
+            if let Some(session) = entry.session.filter(|session| session.id.as_str() == id) {
+                return Ok(Some(SessionHead { n: session.n, hash: EntryHash::of(&bytes) }));
             }
         }
+        Ok(None)
     }
 
     /// Remembers a record that now has its place.

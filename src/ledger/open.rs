@@ -133,8 +133,7 @@ fn start(
         progress: Arc::clone(&progress),
     };
 
-    // A rendezvous: one batch is committed while the next is built, and no more than these two are
-    // ever in flight.
+    // One batch is committed while the next waits and a third is built; no more are ever in flight.
     let (sender, receiver) = mpsc::sync_channel(1);
     let committing = Arc::clone(&progress);
     let name = |role: &str| thread::Builder::new().name(format!("{}-{role}", meta.ledger));

@@ -14,12 +14,9 @@ pub struct Prepared {
     /// The commitments to the parts of its content, in the event's order, and the parts.
     pub(super) digests: Vec<ContentDigest>,
     pub(super) content: Vec<StoredPart>,
-    /// About what the record will take in a batch.
+    /// What the record takes in a batch at most: its entry, and its content.
     pub(super) bytes: usize,
 }
-
-/// What an entry has beside its record: links, digests and member names.
-const ENTRY_OVERHEAD_BYTES: usize = 1_024;
 
 impl Prepared {
     /// The record's id.
@@ -32,14 +29,14 @@ impl Prepared {
         if event.id().is_none() {
             event = event.with_id_if_absent(new_id(random)?);
         }
-        let mut bytes = ENTRY_OVERHEAD_BYTES;
+        let mut bytes = event.sealed_bytes_max();
         let mut digests = Vec::new();
         let mut content = Vec::new();
         for part in event.content() {
             let mut salt = [0; Salt::LEN];
             random.fill(&mut salt).map_err(Error::Random)?;
             let salt = Salt::from_bytes(salt);
-            bytes += part.bytes.len();
+            bytes += Salt::LEN + part.bytes.len();
             digests.push(ContentDigest::of(&salt, &part.bytes));
             content.push(StoredPart::Kept { salt, bytes: part.bytes.clone() });
         }

@@ -22,7 +22,7 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Requests that may wait.
 const QUEUE_REQUESTS_MAX: usize = 4_096;
 /// Bytes that may wait, in KiB. A sender that meets a full queue is told to come again.
-const QUEUE_KIB_MAX: usize = 64 * 1024;
+pub(super) const QUEUE_KIB_MAX: usize = 64 * 1024;
 
 /// A request in the queue.
 #[derive(Debug)]
@@ -72,7 +72,10 @@ impl Ledger {
     ///
     /// Dropping the future does not take the request back.
     pub async fn submit(&self, records: Vec<Prepared>) -> Result<Vec<Receipt>, SubmitError> {
-        let bytes = records.iter().map(|record| record.bytes).sum();
+        let bytes: usize = records.iter().map(|record| record.bytes).sum();
+        if records.len() > BATCH_RECORDS_MAX || bytes / 1_024 >= QUEUE_KIB_MAX {
+            return Err(SubmitError::TooLarge);
+        }
         let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib);
         let room = room.map_err(|_| SubmitError::Busy)?;
@@ -114,6 +117,8 @@ pub(super) fn run(
     mut waiting: mpsc::Receiver<Waiting>,
     built: &SyncSender<Built>,
 ) {
+    // Dropped before the sender of batches is: the committer never takes a failure for the end.
+    let halt = sequencer.progress.halt_on_drop();
     let mut next = waiting.blocking_recv();
     while let Some(first) = next.take() {
         let mut records = first.submission.records.len();
@@ -146,4 +151,5 @@ pub(super) fn run(
             next = waiting.blocking_recv();
         }
     }
+    halt.disarm();
 }

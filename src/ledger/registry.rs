@@ -64,7 +64,7 @@ impl Settings {
     }
 
     /// Makes the folder of a ledger, durably, if it is not there.
-    fn make_folder(&self, name: &LedgerName) -> Result<PathBuf, Error> {
+    pub(super) fn make_folder(&self, name: &LedgerName) -> Result<PathBuf, Error> {
         let folder = self.folder(name);
         let all = self.data.join("ledgers");
         fs::create_dir_all(&folder).map_err(io(&folder))?;
@@ -105,14 +105,18 @@ impl Settings {
     pub fn key(&self, name: &LedgerName) -> Result<SigningKey, Error> {
         let path = self.key_file(name);
         let fail = |why: &str| Error::Key { path: path.display().to_string(), why: why.to_owned() };
-        let mode = fs::metadata(&path).map_err(|error| fail(&error.to_string()))?.permissions();
+        let file = fs::metadata(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                fail("it is missing, and without it nothing can be signed: put it back")
+            }
+            _ => fail(&error.to_string()),
+        })?;
+        let mode = file.permissions();
         if mode.mode() & 0o077 != 0 {
             return Err(fail("others can read it: chmod 600 it, and consider it known"));
         }
         let text = fs::read_to_string(&path).map_err(|error| fail(&error.to_string()))?;
-        let seed = BASE64.decode(text.trim_end().as_bytes()).ok();
-        let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok());
-        let seed = seed.ok_or_else(|| fail("it does not hold 32 bytes in base64"))?;
+        let seed = parse_key(&text).ok_or_else(|| fail("it does not hold 32 bytes in base64"))?;
         Ok(SigningKey::from_seed(&seed))
     }
 }
@@ -193,14 +197,12 @@ impl Ledgers {
         }
     }
 
-    /// Whether a ledger that was opened has stopped writing. Never waits for the disk: one that is
-    /// being opened at this moment has not.
+    /// Whether a ledger that was opened has stopped writing. Never waits for the disk: a ledger that
+    /// is being opened has not stopped.
     pub fn any_halted(&self) -> bool {
         let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
-        slots.iter().any(|slot| {
-            let slot = slot.try_lock().ok();
-            slot.is_some_and(|slot| slot.open.as_ref().is_some_and(|open| open.0.is_halted()))
-        })
+        let halted = |slot: &Slot| slot.open.as_ref().is_some_and(|open| open.0.is_halted());
+        slots.iter().any(|slot| slot.try_lock().is_ok_and(|slot| halted(&slot)))
     }
 
     /// Closes all ledgers: waits until what is queued is committed and answered. Whoever still has a
@@ -244,7 +246,7 @@ impl Ledgers {
         remove_file(&fresh)?;
         let mut seed = [0; 32];
         self.environment.random.fill(&mut seed).map_err(Error::Random)?;
-        write_secret(&fresh, format!("{}\n", BASE64.encode(&seed)).as_bytes())?;
+        write_key(&fresh, &seed)?;
         // Unlike a rename, a link never takes the place of a file that is there.
         let linked = fs::hard_link(&fresh, &path);
         linked.and_then(|()| store::sync_folder(&self.settings.folder(name))).map_err(io(&path))
@@ -257,7 +259,7 @@ fn fresh_key(path: &Path) -> PathBuf {
 }
 
 /// Keeps other processes away from a folder until the answer is dropped.
-fn lock_folder(path: &Path) -> Result<File, Error> {
+pub(super) fn lock_folder(path: &Path) -> Result<File, Error> {
     let folder = File::open(path).map_err(io(path))?;
     folder.lock().map_err(io(path))?;
     Ok(folder)
@@ -271,12 +273,19 @@ fn remove_file(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Writes a secret to a new file that only its owner can read. Its bytes are durable on return; its
-/// name is once its folder is synced.
-pub(super) fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Error> {
+/// The seed in the text of a key file.
+pub(super) fn parse_key(text: &str) -> Option<[u8; 32]> {
+    let seed = BASE64.decode(text.trim_end().as_bytes()).ok()?;
+    seed.try_into().ok()
+}
+
+/// Writes a key to a new file that only its owner can read. Its bytes are durable on return; its name
+/// is once its folder is synced.
+pub(super) fn write_key(path: &Path, seed: &[u8; 32]) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(io(path))?;
-    file.write_all(secret).map_err(io(path))?;
+    let text = format!("{}\n", BASE64.encode(seed));
+    file.write_all(text.as_bytes()).map_err(io(path))?;
     file.sync_all().map_err(io(path))
 }
 

@@ -1,7 +1,7 @@
 //! The sequencer: gives records their place, links them, and seals them into batches.
 //!
 //! It owns the end of the log that is being built, which runs ahead of what is committed by at most
-//! two batches. It writes nothing.
+//! three batches. It writes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -31,12 +31,12 @@ struct State {
     phase: Phase,
 }
 
-/// Whether the ledger takes records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether the ledger takes records. It goes from one phase to a later one only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    Halted,
     Closed,
+    Halted,
 }
 
 impl Progress {
@@ -70,14 +70,14 @@ impl Progress {
         }
     }
 
-    /// Whether a commit failed, so that nothing is written any more.
+    /// Whether something failed, so that nothing is written any more.
     pub(super) fn is_halted(&self) -> bool {
         self.lock().phase == Phase::Halted
     }
 
     /// Halts the ledger when the guard goes out of scope, unless it was closed in good order.
     pub(super) fn halt_on_drop(self: &Arc<Self>) -> HaltOnDrop {
-        HaltOnDrop { progress: Arc::clone(self), phase: Phase::Halted }
+        HaltOnDrop { progress: Arc::clone(self), end: Phase::Halted }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,19 +88,27 @@ impl Progress {
 /// See [`Progress::halt_on_drop`].
 pub(super) struct HaltOnDrop {
     progress: Arc<Progress>,
-    phase: Phase,
+    end: Phase,
 }
 
 impl HaltOnDrop {
-    /// Ends in good order: everything that was taken is committed.
+    /// The committer ends in good order: everything that was taken is committed.
     pub(super) fn close(mut self) {
-        self.phase = Phase::Closed;
+        self.end = Phase::Closed;
+    }
+
+    /// The sequencer ends in good order: the committer may still be busy.
+    pub(super) fn disarm(mut self) {
+        self.end = Phase::Open;
     }
 }
 
 impl Drop for HaltOnDrop {
     fn drop(&mut self) {
-        self.progress.lock().phase = self.phase;
+        let mut state = self.progress.lock();
+        // One of two threads may have failed: a ledger that is halted is never called closed.
+        state.phase = state.phase.max(self.end);
+        drop(state);
         self.progress.moved.notify_all();
     }
 }
@@ -183,14 +191,17 @@ impl View {
     /// The places of a session's records from `from` on, in order, at most `limit`.
     pub fn session(&self, id: &str, from: u64, limit: usize) -> Result<Vec<u64>, Error> {
         let mut seqs = Vec::new();
-        for seq in self.reader.with_session(id, from..self.size())? {
-            if seqs.len() == limit {
-                break;
-            }
-            let Some(bytes) = self.reader.entry(seq)? else { continue };
-            let entry = known::parse(seq, &bytes)?;
-            if entry.session.is_some_and(|session| session.id.as_str() == id) {
-                seqs.push(seq);
+        let mut rest = from..self.size();
+        while seqs.len() < limit {
+            let candidates = self.reader.with_session(id, &rest, limit - seqs.len())?;
+            let Some(last) = candidates.last() else { break };
+            rest.start = last + 1;
+            for seq in candidates {
+                let Some(bytes) = self.reader.entry(seq)? else { continue };
+                let entry = known::parse(seq, &bytes)?;
+                if entry.session.is_some_and(|session| session.id.as_str() == id) {
+                    seqs.push(seq);
+                }
             }
         }
         Ok(seqs)

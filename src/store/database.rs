@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -69,11 +70,17 @@ pub(super) fn open(path: &Path) -> Result<sled::Db, Error> {
         return Err(Error::Missing { path: path.to_owned() });
     }
     let mut tries = 0;
+    let mut swept = false;
     loop {
         // On some kinds of damage sled panics in place of returning an error.
         let opened = panic::catch_unwind(|| config(path).open());
         match opened.map_err(|_| Error::damaged("the database"))? {
             Ok(tree) => return Ok(tree),
+            Err(sled::Error::Corruption { .. })
+                if !swept && remove_partial_snapshots(path).map_err(io_error(path))? =>
+            {
+                swept = true;
+            }
             Err(error) if !is_lock(&error) => return Err(Error::Database(error)),
             Err(_) if tries == LOCK_TRIES => return Err(Error::Locked { path: path.to_owned() }),
             Err(_) => {
@@ -84,11 +91,90 @@ pub(super) fn open(path: &Path) -> Result<sled::Db, Error> {
     }
 }
 
+/// Removes what sled left of a snapshot that it had not written to the end. It takes such a file for
+/// the newest snapshot and finds it damaged, for ever; without it, it reads its log instead. Whether
+/// there was one.
+fn remove_partial_snapshots(path: &Path) -> io::Result<bool> {
+    let mut found = false;
+    for file in fs::read_dir(path)? {
+        let file = file?;
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(file.path())?;
+            found = true;
+        }
+    }
+    Ok(found)
+}
+
+/// A copy of a database in a folder of its own, which goes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Copy {
+    folder: PathBuf,
+}
+
+impl Copy {
+    /// Copies a database that nobody has open into `scratch`. It is only read.
+    pub(super) fn of(path: &Path, scratch: &Path) -> Result<Self, Error> {
+        if !exists(path) {
+            return Err(Error::Missing { path: path.to_owned() });
+        }
+        let file = File::open(path.join("db")).map_err(io_error(path))?;
+        wait_for(path, || file.try_lock_shared().is_ok())?;
+        let copy = Self { folder: make_folder_in(scratch).map_err(io_error(scratch))? };
+        copy_folder(path, &copy.path()).map_err(io_error(&copy.folder))?;
+        Ok(copy)
+    }
+
+    /// Where the copy is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join("db")
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What is left is in a folder for temporary files, and only its owner can read it.
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// Makes a folder that only its owner can read, under a name that nothing has.
+fn make_folder_in(scratch: &Path) -> io::Result<PathBuf> {
+    for number in 0u32.. {
+        let folder = scratch.join(format!("whence-{}-{number}", std::process::id()));
+        match fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        let place = to.join(file.file_name());
+        if file.file_type()?.is_dir() {
+            copy_folder(&file.path(), &place)?;
+        } else {
+            fs::copy(file.path(), place)?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits until sled's threads have closed the files of a database whose last handle was dropped.
-pub(super) fn wait_until_released(path: &Path) -> Result<(), Error> {
+pub fn wait_until_released(path: &Path) -> Result<(), Error> {
     let file = File::open(path.join("db")).map_err(io_error(path))?;
+    wait_for(path, || file.try_lock().is_ok())
+}
+
+fn wait_for(path: &Path, mut locked: impl FnMut() -> bool) -> Result<(), Error> {
     for _ in 0..LOCK_TRIES {
-        if file.try_lock().is_ok() {
+        if locked() {
             return Ok(());
         }
         thread::sleep(LOCK_WAIT);

@@ -26,7 +26,8 @@ pub enum Step {
     HeadRename,
     /// The folder of the head file is fsynced. From here on the batch may be acknowledged.
     HeadDirSync,
-    /// A part of the index is written. It can be derived again, so its failure loses nothing.
+    /// A part of the index is written and fsynced. It can be derived again, so its failure loses
+    /// nothing.
     Index,
 }
 
@@ -99,7 +100,17 @@ impl Disk {
     ///
     /// After an error nobody can know which, until the store was opened again.
     pub(super) fn commit(&self, batch: sled::Batch) -> Result<(), Error> {
-        self.step(Step::Apply, || Ok(self.tree.apply_batch(batch)?))?;
+        self.apply(batch)?;
+        self.sync()
+    }
+
+    /// Writes a batch that need not be durable before [`Self::sync`].
+    pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), Error> {
+        self.step(Step::Apply, || Ok(self.tree.apply_batch(batch)?))
+    }
+
+    /// Makes everything that was written durable.
+    pub(super) fn sync(&self) -> Result<(), Error> {
         self.step(Step::Flush, || self.flusher.flush())?;
         // On Linux sled 0.34 flushes with `sync_file_range`, which leaves the drive's cache and the
         // file's length alone: enough after `kill -9`, not after a power cut. fsync is.
@@ -121,10 +132,20 @@ impl Disk {
         self.step(Step::HeadDirSync, || sync_parent(&self.head))
     }
 
-    /// Writes a part of the index. Nothing waits for it to be durable: the next commit's fsync
-    /// takes it along, and until then it can be derived again.
+    /// Makes sure that the recorded head, which was read and found in order, outlives a power cut: a
+    /// process that ended between renaming and syncing left that open.
+    pub(super) fn confirm_head(&self) -> Result<(), Error> {
+        self.step(Step::HeadDirSync, || sync_parent(&self.head))
+    }
+
+    /// Writes a part of the index. It is durable on return: sled moves pages between segments and
+    /// reuses the old ones, so what is not synced can take with it, in a power cut, what was.
     pub(super) fn write_index(&self, batch: sled::Batch) -> Result<(), Error> {
-        self.step(Step::Index, || Ok(self.tree.apply_batch(batch)?))
+        self.step(Step::Index, || {
+            self.tree.apply_batch(batch)?;
+            self.tree.flush()?;
+            self.data_file.sync_all()
+        })
     }
 
     fn step(&self, step: Step, take: impl FnOnce() -> io::Result<()>) -> Result<(), Error> {

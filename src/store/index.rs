@@ -6,11 +6,14 @@
 //!
 //! Rows gather in memory and go to disk in runs. Run *n* covers the records from 65,536 *n* on, as
 //! many as a tile of the second level, and is written with the tiles of its records when it is
-//! full. So a rebuilt index equals the first one to the byte, opening has to fold less than one run
-//! again, and sled holds large values in place of millions of small ones, which it would keep
-//! a page table for in memory.
+//! full. So a rebuilt index equals the first one to the byte, opening has to fold little more than
+//! one run again, and sled holds large values in place of millions of small ones, which it would
+//! keep a page table for in memory.
+//!
+//! A run is written a few values at a time, behind commits, so that none of them waits long for it.
+//! Its rows stay in memory until the last of it is durable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -25,7 +28,8 @@ pub(super) const RUN_RECORDS: u64 = 65_536;
 
 const ROW_BYTES: usize = 16;
 const ROWS_PER_BLOCK: usize = VALUE_BYTES_MAX / ROW_BYTES;
-/// How many values a run's writing puts into one batch, so that no commit waits long behind it.
+/// How many values of a run are written at once: what a commit may have to wait for. A run has some
+/// 700 values, so it is on disk long before the next one is full.
 const VALUES_PER_BATCH: usize = 64;
 
 /// What the rows of an index map from.
@@ -70,16 +74,56 @@ pub(super) struct Index {
 struct State {
     /// The complete runs on disk, oldest first, by their filters.
     runs: Vec<Filters>,
-    /// The rows that are not on disk yet.
-    rows: BTreeMap<Space, BTreeSet<(u64, u64)>>,
-    /// The full tiles that are not on disk yet.
-    tiles: BTreeMap<(u8, u64), Arc<Tile>>,
+    /// The full runs that are not all on disk yet, oldest first.
+    full: VecDeque<Arc<Fresh>>,
+    /// The run that is being filled.
+    filling: Fresh,
     /// One past the seq of the last record folded in.
     through: u64,
 }
 
+/// A run in memory.
+#[derive(Debug, Default)]
+struct Fresh {
+    rows: BTreeMap<Space, BTreeSet<(u64, u64)>>,
+    tiles: BTreeMap<(u8, u64), Arc<Tile>>,
+}
+
 /// One filter for each space of a run.
 type Filters = BTreeMap<Space, Filter>;
+
+impl State {
+    /// The runs that are in memory, oldest first.
+    fn fresh(&self) -> impl DoubleEndedIterator<Item = &Fresh> {
+        self.full.iter().map(AsRef::as_ref).chain(std::iter::once(&self.filling))
+    }
+
+    /// The runs on disk that may have the key, oldest first.
+    fn candidates(&self, space: Space, key: u64) -> impl DoubleEndedIterator<Item = u32> {
+        let runs = self.runs.iter().enumerate().filter(move |(_, filters)| {
+            filters.get(&space).is_some_and(|filter| filter.may_contain(key))
+        });
+        runs.filter_map(|(run, _)| u32::try_from(run).ok())
+    }
+}
+
+impl Fresh {
+    fn add(&mut self, space: Space, row: (u64, u64)) {
+        self.rows.entry(space).or_default().insert(row);
+    }
+
+    /// The seqs of a key, in order.
+    fn seqs(
+        &self,
+        space: Space,
+        key: u64,
+        seqs: &Range<u64>,
+    ) -> impl DoubleEndedIterator<Item = u64> {
+        let rows = self.rows.get(&space).filter(|_| seqs.start < seqs.end);
+        let rows = rows.map(|rows| rows.range((key, seqs.start)..(key, seqs.end)));
+        rows.into_iter().flatten().map(|(_, seq)| *seq)
+    }
+}
 
 impl Index {
     /// Opens what is on disk. The records from [`Self::covered`] on have to be folded in again.
@@ -105,79 +149,151 @@ impl Index {
         runs.saturating_mul(RUN_RECORDS)
     }
 
-    /// Folds the next records in. On return readers find them.
+    /// Folds the next records in, with the tiles that they complete, in order. On return readers
+    /// find them.
     pub(super) fn fold(&self, records: &[Rows], tiles: Vec<Completed>) {
+        let mut tiles = tiles.into_iter().peekable();
         let mut state = self.write();
         for record in records {
             let seq = state.through;
-            state.rows.entry(Space::Ids).or_default().insert((record.id, seq));
+            state.filling.add(Space::Ids, (record.id, seq));
             if let Some(session) = record.session {
-                state.rows.entry(Space::Sessions).or_default().insert((session, seq));
+                state.filling.add(Space::Sessions, (session, seq));
             }
             for cause in &record.causes {
-                state.rows.entry(Space::Effects).or_default().insert((*cause, seq));
+                state.filling.add(Space::Effects, (*cause, seq));
+            }
+            while let Some(tile) = tiles.next_if(|tile| last_leaf(tile.level, tile.index) <= seq) {
+                state.filling.tiles.insert((tile.level, tile.index), tile.tile);
             }
             state.through += 1;
-        }
-        for Completed { level, index, tile } in tiles {
-            state.tiles.insert((level, index), tile);
+            if state.through.is_multiple_of(RUN_RECORDS) {
+                let full = std::mem::take(&mut state.filling);
+                state.full.push_back(Arc::new(full));
+            }
         }
     }
 
-    /// Writes every run that is full to disk. Called after a commit was acknowledged, never before.
-    pub(super) fn persist(&self, disk: &Disk) -> Result<(), Error> {
-        while self.read().through.saturating_sub(self.covered()) >= RUN_RECORDS {
-            self.persist_run(disk)?;
+    /// Writes the next few values of the oldest full run that is not on disk; more only if another
+    /// run has become full meanwhile. Called after a commit was acknowledged, never before.
+    pub(super) fn persist(&self, disk: &Disk, writer: &mut Option<RunWriter>) -> Result<(), Error> {
+        while self.persist_some(disk, writer)? {
+            if self.read().full.len() <= 1 {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// The seqs in `seqs` of the records that may match, in order.
-    pub(super) fn find(&self, space: Space, key: u64, seqs: Range<u64>) -> Result<Vec<u64>, Error> {
+    /// Writes every full run to disk.
+    pub(super) fn persist_all(
+        &self,
+        disk: &Disk,
+        writer: &mut Option<RunWriter>,
+    ) -> Result<(), Error> {
+        while self.persist_some(disk, writer)? {}
+        Ok(())
+    }
+
+    /// Whether it wrote anything.
+    fn persist_some(&self, disk: &Disk, writer: &mut Option<RunWriter>) -> Result<bool, Error> {
+        let mut run = match writer.take() {
+            Some(run) => run,
+            None => match self.next_run()? {
+                Some(run) => run,
+                None => return Ok(false),
+            },
+        };
+        if run.write_some(disk)? {
+            *writer = Some(run);
+            return Ok(true);
+        }
+        // All of the run is durable, and only now it is said to be there.
+        let mut count = sled::Batch::default();
+        count.insert(RUNS, &run.number.saturating_add(1).to_be_bytes());
+        disk.write_index(count)?;
+        let mut state = self.write();
+        state.runs.push(run.filters);
+        let forgotten = state.full.pop_front();
+        drop(state);
+        // Freeing many rows takes a while, and no reader has to wait for it.
+        drop((forgotten, run.fresh));
+        Ok(true)
+    }
+
+    /// The oldest full run that is not on disk, of which nothing is written yet.
+    fn next_run(&self) -> Result<Option<RunWriter>, Error> {
         let state = self.read();
+        let number = u32::try_from(state.runs.len()).map_err(|_| Error::TooLarge)?;
+        Ok(state.full.front().map(|fresh| RunWriter::new(number, Arc::clone(fresh))))
+    }
+
+    /// The first seqs in `seqs` of the records that may match, in order, at most `limit`.
+    pub(super) fn find(
+        &self,
+        space: Space,
+        key: u64,
+        seqs: &Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, Error> {
+        // What is in memory is copied, so that nobody waits for the lock while the disk is read.
+        let (runs, newer) = {
+            let state = self.read();
+            let overlaps = |run: &u32| {
+                let first = u64::from(*run) * RUN_RECORDS;
+                first < seqs.end && first + RUN_RECORDS > seqs.start
+            };
+            let runs: Vec<_> = state.candidates(space, key).filter(overlaps).collect();
+            let newer = state.fresh().flat_map(|fresh| fresh.seqs(space, key, seqs));
+            (runs, newer.take(limit).collect::<Vec<_>>())
+        };
         let mut found = Vec::new();
-        for (run, filters) in (0u32..).zip(&state.runs) {
-            let first = u64::from(run) * RUN_RECORDS;
-            let overlaps = first < seqs.end && first + RUN_RECORDS > seqs.start;
-            if overlaps && filters.get(&space).is_some_and(|filter| filter.may_contain(key)) {
-                self.find_in_run(space, run, key, &mut found)?;
+        for run in runs {
+            if found.len() >= limit {
+                break;
             }
+            self.find_in_run(space, run, key, (seqs, limit), &mut found)?;
         }
-        if let Some(rows) = state.rows.get(&space) {
-            found.extend(rows.range((key, 0)..=(key, u64::MAX)).map(|(_, seq)| *seq));
-        }
-        found.retain(|seq| seqs.contains(seq));
+        found.extend(newer);
+        found.truncate(limit);
         Ok(found)
     }
 
-    /// The seqs below `below` of records that may match, in order, from the newest run that has any.
+    /// The last seq below `below` of a record that may match.
     pub(super) fn find_newest(
         &self,
         space: Space,
         key: u64,
         below: u64,
-    ) -> Result<Vec<u64>, Error> {
-        let state = self.read();
-        let mut found: Vec<_> = match state.rows.get(&space) {
-            Some(rows) => rows.range((key, 0)..(key, below)).map(|(_, seq)| *seq).collect(),
-            None => Vec::new(),
-        };
-        let runs = (0u32..).zip(&state.runs).collect::<Vec<_>>();
-        for (run, filters) in runs.into_iter().rev() {
-            if !found.is_empty() {
-                break;
+    ) -> Result<Option<u64>, Error> {
+        let runs: Vec<_> = {
+            let state = self.read();
+            let mut newest = state.fresh().rev();
+            let newest = newest.find_map(|fresh| fresh.seqs(space, key, &(0..below)).next_back());
+            if newest.is_some() {
+                return Ok(newest);
             }
-            if filters.get(&space).is_some_and(|filter| filter.may_contain(key)) {
-                self.find_in_run(space, run, key, &mut found)?;
-                found.retain(|seq| *seq < below);
+            state.candidates(space, key).rev().collect()
+        };
+        for run in runs {
+            // If the run has any, then the last is in the last block that starts below it.
+            let place = rows_key(space.number(), run, (key, below));
+            let Some((first, block)) = self.tree.get_lt(place)? else { continue };
+            if first.as_ref() < rows_key(space.number(), run, (0, 0)).as_slice() {
+                continue;
+            }
+            let newest = read_rows(&block).filter(|row| row.0 == key && row.1 < below).last();
+            if let Some((_, seq)) = newest {
+                return Ok(Some(seq));
             }
         }
-        Ok(found)
+        Ok(None)
     }
 
     /// A full tile, from memory or disk.
     pub(super) fn tile(&self, level: u8, index: u64) -> Result<Option<Arc<Tile>>, Error> {
-        if let Some(tile) = self.read().tiles.get(&(level, index)) {
+        let place = (level, index);
+        if let Some(tile) = self.read().fresh().find_map(|fresh| fresh.tiles.get(&place)) {
             return Ok(Some(Arc::clone(tile)));
         }
         let Some(bytes) = self.tree.get(tile_key(level, index))? else { return Ok(None) };
@@ -185,61 +301,29 @@ impl Index {
         Ok(Some(Arc::new(tile)))
     }
 
+    /// Adds the seqs of one run that are wanted to `found`, until that has as many as wanted.
     fn find_in_run(
         &self,
         space: Space,
         run: u32,
         key: u64,
+        (seqs, limit): (&Range<u64>, usize),
         found: &mut Vec<u64>,
     ) -> Result<(), Error> {
-        // The block before the first row with this key may end with rows of the key.
+        // The block that starts before the first wanted row may end with it.
+        let place = |seq| rows_key(space.number(), run, (key, seq));
         let lowest = rows_key(space.number(), run, (0, 0));
-        let from = match self.tree.get_lt(rows_key(space.number(), run, (key, 1)))? {
+        let from = match self.tree.get_lt(place(seqs.start.saturating_add(1)))? {
             Some((before, _)) if before.as_ref() >= lowest.as_slice() => before,
             _ => sled::IVec::from(&lowest),
         };
-        let to = rows_key(space.number(), run, (key, u64::MAX));
-        for block in self.tree.range(from..=sled::IVec::from(&to)) {
+        for block in self.tree.range(from..=sled::IVec::from(&place(seqs.end))) {
             let (_, block) = block?;
-            found.extend(read_rows(&block).filter(|row| row.0 == key).map(|row| row.1));
-        }
-        Ok(())
-    }
-
-    /// Writes the oldest run that is complete, and then forgets its rows in memory.
-    fn persist_run(&self, disk: &Disk) -> Result<(), Error> {
-        let run = u32::try_from(self.read().runs.len()).map_err(|_| Error::TooLarge)?;
-        let seqs = u64::from(run) * RUN_RECORDS..u64::from(run + 1) * RUN_RECORDS;
-
-        let mut writer = RunWriter { disk, batch: sled::Batch::default(), values: 0 };
-        let mut filters = Filters::new();
-        for space in Space::ALL {
-            let rows: Vec<_> = match self.read().rows.get(&space) {
-                Some(rows) => rows.iter().filter(|row| seqs.contains(&row.1)).copied().collect(),
-                None => Vec::new(),
-            };
-            filters.insert(space, writer.put_space(space.number(), run, &rows)?);
-        }
-        let tiles: Vec<_> = {
-            let state = self.read();
-            let below = |(level, index): (u8, u64)| last_leaf(level, index) < seqs.end;
-            let tiles = state.tiles.iter().filter(|(place, _)| below(**place));
-            tiles.map(|(place, tile)| (*place, Arc::clone(tile))).collect()
-        };
-        for ((level, index), tile) in &tiles {
-            writer.put(&tile_key(*level, *index), &tile.to_bytes())?;
-        }
-        // The count comes last: a run that was written in part is written again after a crash.
-        writer.put(RUNS, &(run + 1).to_be_bytes())?;
-        writer.finish()?;
-
-        let mut state = self.write();
-        state.runs.push(filters);
-        for rows in state.rows.values_mut() {
-            rows.retain(|row| !seqs.contains(&row.1));
-        }
-        for (place, _) in &tiles {
-            state.tiles.remove(place);
+            let wanted = read_rows(&block).filter(|row| row.0 == key && seqs.contains(&row.1));
+            found.extend(wanted.map(|row| row.1).take(limit.saturating_sub(found.len())));
+            if found.len() >= limit {
+                break;
+            }
         }
         Ok(())
     }
@@ -253,42 +337,85 @@ impl Index {
     }
 }
 
-/// Writes the values of a run in batches of bounded size.
-struct RunWriter<'a> {
-    disk: &'a Disk,
-    batch: sled::Batch,
-    values: usize,
+/// A full run on its way to disk.
+#[derive(Debug)]
+pub(super) struct RunWriter {
+    number: u32,
+    fresh: Arc<Fresh>,
+    /// What is still to be turned into values.
+    parts: VecDeque<Part>,
+    /// What is still to be written.
+    values: VecDeque<(Vec<u8>, Vec<u8>)>,
+    filters: Filters,
 }
 
-impl RunWriter<'_> {
-    fn put_space(&mut self, space: u8, run: u32, rows: &[(u64, u64)]) -> Result<Filter, Error> {
-        for block in rows.chunks(ROWS_PER_BLOCK) {
-            let Some(first) = block.first() else { continue };
-            let mut bytes = Vec::with_capacity(block.len() * ROW_BYTES);
-            for (key, seq) in block {
-                bytes.extend(key.to_be_bytes());
-                bytes.extend(seq.to_be_bytes());
+/// A part of a run.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Rows(Space),
+    Tiles,
+}
+
+impl RunWriter {
+    fn new(number: u32, fresh: Arc<Fresh>) -> Self {
+        let parts = Space::ALL.map(Part::Rows).into_iter().chain([Part::Tiles]).collect();
+        Self { number, fresh, parts, values: VecDeque::new(), filters: Filters::new() }
+    }
+
+    /// Writes the next values, durably. `false` if there are none left.
+    fn write_some(&mut self, disk: &Disk) -> Result<bool, Error> {
+        while self.values.len() < VALUES_PER_BATCH {
+            match self.parts.pop_front() {
+                Some(Part::Rows(space)) => self.encode_rows(space),
+                Some(Part::Tiles) => {
+                    let tiles = self.fresh.tiles.iter();
+                    let tile = |((level, index), tile): (&(u8, u64), &Arc<Tile>)| {
+                        (tile_key(*level, *index).to_vec(), tile.to_bytes())
+                    };
+                    self.values.extend(tiles.map(tile));
+                }
+                None => break,
             }
-            self.put(&rows_key(space, run, *first), &bytes)?;
         }
-        let filter = Filter::of(rows.iter().map(|row| row.0), rows.len());
+        if self.values.is_empty() {
+            return Ok(false);
+        }
+        let mut batch = sled::Batch::default();
+        let some = self.values.len().min(VALUES_PER_BATCH);
+        for (key, value) in self.values.drain(..some) {
+            batch.insert(key, value);
+        }
+        disk.write_index(batch)?;
+        Ok(true)
+    }
+
+    /// The rows of a space in blocks, and the filter over their keys.
+    fn encode_rows(&mut self, space: Space) {
+        let empty = BTreeSet::new();
+        let rows = self.fresh.rows.get(&space).unwrap_or(&empty);
+        let mut block = Vec::with_capacity(VALUE_BYTES_MAX);
+        let mut place = None;
+        let mut keys: Vec<u64> = Vec::new();
+        for row in rows {
+            if place.is_some() && block.len() == ROWS_PER_BLOCK * ROW_BYTES {
+                let full = std::mem::replace(&mut block, Vec::with_capacity(VALUE_BYTES_MAX));
+                self.values.extend(place.take().map(|place| (place, full)));
+            }
+            place.get_or_insert_with(|| rows_key(space.number(), self.number, *row).to_vec());
+            block.extend(row.0.to_be_bytes());
+            block.extend(row.1.to_be_bytes());
+            if keys.last() != Some(&row.0) {
+                keys.push(row.0);
+            }
+        }
+        self.values.extend(place.map(|place| (place, block)));
+
+        let filter = Filter::of(&keys);
         for (place, part) in (0u16..).zip(filter.as_bytes().chunks(VALUE_BYTES_MAX)) {
-            self.put(&filter_key(space, run, place), part)?;
+            let key = filter_key(space.number(), self.number, place).to_vec();
+            self.values.push_back((key, part.to_vec()));
         }
-        Ok(filter)
-    }
-
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.batch.insert(key, value);
-        self.values += 1;
-        if self.values.is_multiple_of(VALUES_PER_BATCH) {
-            self.disk.write_index(std::mem::take(&mut self.batch))?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), Error> {
-        self.disk.write_index(self.batch)
+        self.filters.insert(space, filter);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Error;
 use super::block::{BlockWriter, StoredPart, write_content, write_entry};
 use super::disk::Disk;
-use super::index::{Index, Rows};
+use super::index::{Index, Rows, RunWriter};
 use super::layout::{BATCH, CONTENT, ENTRIES, seq_key};
 use crate::canon;
 use crate::proof::Completed;
@@ -101,9 +101,10 @@ impl BatchHeader {
         self.first_seq..self.first_seq.saturating_add(u64::from(self.count))
     }
 
-    /// `u32 count || signed note`.
-    fn to_bytes(&self) -> Vec<u8> {
-        [self.count.to_be_bytes().as_slice(), self.checkpoint.as_bytes()].concat()
+    /// `u32 count || signed note`, by the first seq.
+    fn write(&self, writes: &mut sled::Batch) {
+        let bytes = [self.count.to_be_bytes().as_slice(), self.checkpoint.as_bytes()].concat();
+        writes.insert(&seq_key(BATCH, self.first_seq), bytes);
     }
 
     pub(super) fn parse(first_seq: u64, bytes: &[u8]) -> Result<Self, Error> {
@@ -122,11 +123,15 @@ impl BatchHeader {
 pub struct Appender {
     disk: Disk,
     index: Arc<Index>,
+    /// The run of the index that is being written.
+    run: Option<RunWriter>,
+    /// Records that were loaded and are in no batch yet.
+    loaded: u32,
 }
 
 impl Appender {
     pub(super) const fn new(disk: Disk, index: Arc<Index>) -> Self {
-        Self { disk, index }
+        Self { disk, index, run: None, loaded: 0 }
     }
 
     /// Appends a batch to the journal and records its checkpoint in the head file. On return both
@@ -139,35 +144,77 @@ impl Appender {
         Ok(())
     }
 
-    /// Brings the part of the index that is complete to disk. Called when the batch before was
-    /// acknowledged; an error loses nothing.
+    /// Brings the next part of the index to disk, if a part is complete. Called when the batch
+    /// before was acknowledged; an error loses nothing.
     pub fn settle(&mut self) -> Result<(), Error> {
-        self.index.persist(&self.disk)
+        self.index.persist(&self.disk, &mut self.run)
+    }
+
+    /// Brings all of the index to disk that is complete. Called when no batch is waiting.
+    pub fn settle_all(&mut self) -> Result<(), Error> {
+        self.index.persist_all(&self.disk, &mut self.run)
+    }
+
+    /// Writes a part of a batch that was committed elsewhere: the records and their tiles, in order.
+    /// The part that has the batch's checkpoint is its last; the others have an empty one. Nothing
+    /// is durable before [`Self::finish_load`].
+    pub fn load(&mut self, part: Batch) -> Result<(), Error> {
+        let count = u32::try_from(part.records.len()).map_err(|_| Error::TooLarge)?;
+        let first_seq = part.first_seq.saturating_sub(u64::from(self.loaded));
+        self.loaded = self.loaded.checked_add(count).ok_or(Error::TooLarge)?;
+        let mut writes = sled::Batch::default();
+        encode_records(&part, &mut writes)?;
+        if !part.checkpoint.is_empty() {
+            let count = std::mem::take(&mut self.loaded);
+            BatchHeader { first_seq, count, checkpoint: part.checkpoint }.write(&mut writes);
+        }
+        self.disk.apply(writes)?;
+        let rows: Vec<_> = part.records.into_iter().map(|record| record.rows).collect();
+        self.index.fold(&rows, part.tiles);
+        self.settle()
+    }
+
+    /// Makes what was loaded durable and records its last checkpoint in the head file.
+    pub fn finish_load(&mut self, note: &str) -> Result<(), Error> {
+        self.settle_all()?;
+        self.record_head(note)
+    }
+
+    /// Records a checkpoint that was found in the store and not in the head file. On return the
+    /// store and the head file are durable.
+    pub(super) fn record_head(&mut self, note: &str) -> Result<(), Error> {
+        self.disk.sync()?;
+        self.disk.write_head(note.as_bytes())
+    }
+
+    /// Makes sure that the head file outlives a power cut.
+    pub(super) fn confirm_head(&mut self) -> Result<(), Error> {
+        self.disk.confirm_head()
     }
 }
 
 /// A batch as one atomic write: its header, its entries and its content.
 fn encode(batch: &Batch) -> Result<sled::Batch, Error> {
-    let header = BatchHeader {
-        first_seq: batch.first_seq,
-        count: u32::try_from(batch.records.len()).map_err(|_| Error::TooLarge)?,
-        checkpoint: batch.checkpoint.clone(),
-    };
     let mut writes = sled::Batch::default();
-    writes.insert(&seq_key(BATCH, header.first_seq), header.to_bytes());
+    let count = u32::try_from(batch.records.len()).map_err(|_| Error::TooLarge)?;
+    let checkpoint = batch.checkpoint.clone();
+    BatchHeader { first_seq: batch.first_seq, count, checkpoint }.write(&mut writes);
+    encode_records(batch, &mut writes)?;
+    Ok(writes)
+}
 
-    let mut entries = BlockWriter::new(ENTRIES, &mut writes)?;
+fn encode_records(batch: &Batch, writes: &mut sled::Batch) -> Result<(), Error> {
+    let mut entries = BlockWriter::new(ENTRIES, writes)?;
     for (seq, record) in (batch.first_seq..).zip(&batch.records) {
         entries.push(seq, |raw| write_entry(raw, &record.bytes))?;
     }
     entries.close()?;
 
-    let mut content = BlockWriter::new(CONTENT, &mut writes)?;
+    let mut content = BlockWriter::new(CONTENT, writes)?;
     for (seq, record) in (batch.first_seq..).zip(&batch.records) {
         if !record.content.is_empty() {
             content.push(seq, |raw| write_content(raw, seq, &record.content))?;
         }
     }
-    content.close()?;
-    Ok(writes)
+    content.close()
 }

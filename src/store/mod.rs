@@ -7,6 +7,9 @@
 //! There is one [`Appender`] for each store, and it cannot be cloned: the single writer is a fact of
 //! types. A [`Reader`] can be cloned freely.
 //!
+//! If a thread of sled's own panics while it writes, then sled may let a commit wait for ever: nothing
+//! is acknowledged from then on, and the process has to be restarted.
+//!
 //! What this room does not do: it decides nothing. Which record may follow which, what is signed and
 //! what is published is the ledger's. Start with [`journal`].
 
@@ -23,9 +26,9 @@ mod open;
 mod reader;
 
 pub use block::StoredPart;
-pub use database::{create, exists};
+pub use database::{create, exists, wait_until_released};
 pub use disk::{Faults, NoFaults, Step, sync_folder};
 pub use error::Error;
 pub use journal::{Appender, Batch, BatchHeader, Keys, Record};
-pub use open::{Head, Meta, Opened, Options, inspect, open};
+pub use open::{Head, Inspection, Meta, Opened, Options, inspect, open};
 pub use reader::{Reader, Tiles};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::database::Copy;
 use super::disk::Disk;
 use super::index::Index;
 use super::journal::Keys;
@@ -100,8 +101,8 @@ pub struct Head {
 
 /// Opens a store, and checks its end against its last checkpoint and against the head file.
 ///
-/// What is checked: every entry since the last complete run of the index (fewer than 65,537), the
-/// tree over all entries, the signature, and that the log continues the history in the head file.
+/// What is checked: every entry since the last complete run of the index (seldom more than 65,536),
+/// the tree over all entries, the signature, and that the log continues the history in the head file.
 /// A full check of every byte is the auditor's (`whence verify`).
 ///
 /// `key` gives the ledger's verifier key under the name that the store's origin asks for.
@@ -112,21 +113,51 @@ pub fn open(options: &Options, key: impl FnOnce(KeyName) -> VerifierKey) -> Resu
     let index = Arc::new(Index::open(tree.clone())?);
     let reader = Reader::new(tree.clone(), Arc::clone(&index));
     let head = recover(&meta, &reader, &index, &key)?;
-    compare_with_head_file(options, &meta, &reader, head.as_ref(), &key)?;
+    let recorded = compare_with_head_file(options, &meta, &reader, head.as_ref(), &key)?;
 
     let faults = Arc::clone(&options.faults);
     let disk = Disk::new(tree, path, options.head.clone(), faults)?;
     let mut appender = Appender::new(disk, index);
-    appender.settle()?;
+    // Whoever opens a store shows its head to others. A commit may have ended in between, so the head
+    // is made durable and recorded first, as in a commit.
+    match &head {
+        Some(head) if recorded != Some(head.tree.size()) => {
+            appender.record_head(&head.checkpoint.note().to_string())?;
+        }
+        Some(_) => appender.confirm_head()?,
+        None => {}
+    }
+    appender.settle_all()?;
     Ok(Opened { meta, appender, reader, head })
 }
 
-/// Opens a store only to look at it: nothing is checked and nothing is refused, because what an
-/// auditor is looking for is exactly what [`open`] would refuse.
-pub fn inspect(path: &Path) -> Result<(Meta, Reader), Error> {
-    let (tree, meta) = open_database(path)?;
+/// A store as it is.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What the ledger is.
+    pub meta: Meta,
+    /// Reads.
+    pub reader: Reader,
+    /// The bytes of the head file, if there is one.
+    pub head: Option<Vec<u8>>,
+    _copy: Copy,
+}
+
+/// Opens a copy of a store only to look at it: nothing is checked and nothing is refused, because
+/// what an auditor is looking for is exactly what [`open`] would refuse.
+///
+/// Opening a database repairs it, and would remove traces. So the store itself is only read, and the
+/// copy, in a folder of its own in `scratch`, goes with the answer.
+pub fn inspect(options: &Options, scratch: &Path) -> Result<Inspection, Error> {
+    let copy = Copy::of(&options.path, scratch)?;
+    let head = match fs::read(&options.head) {
+        Ok(note) => Some(note),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(Error::Io { path: options.head.clone(), source }),
+    };
+    let (tree, meta) = open_database(&copy.path())?;
     let index = Arc::new(Index::open(tree.clone())?);
-    Ok((meta, Reader::new(tree, index)))
+    Ok(Inspection { meta, reader: Reader::new(tree, index), head, _copy: copy })
 }
 
 fn open_database(path: &Path) -> Result<(sled::Db, Meta), Error> {
@@ -191,14 +222,14 @@ fn recover(
     Ok(Some(Head { tree, last, received_at, checkpoint }))
 }
 
-/// Compares the log with the last checkpoint that was ever acknowledged.
+/// Compares the log with the last checkpoint that was ever acknowledged, and returns that one's size.
 fn compare_with_head_file(
     options: &Options,
     meta: &Meta,
     reader: &Reader,
     head: Option<&Head>,
     key: &VerifierKey,
-) -> Result<(), Error> {
+) -> Result<Option<u64>, Error> {
     let path = &options.head;
     let note = match fs::read_to_string(path) {
         Ok(note) => note,
@@ -206,7 +237,7 @@ fn compare_with_head_file(
             // Nothing was acknowledged before the first head file; the first batch is genesis alone.
             let fresh = head.is_none_or(|head| head.tree.size() <= 1);
             return if fresh || options.accept_missing_head {
-                Ok(())
+                Ok(None)
             } else {
                 Err(Error::HeadMissing { path: path.clone() })
             };
@@ -226,7 +257,7 @@ fn compare_with_head_file(
     };
     let root = proof::root_at(&reader.tiles(&end.tree), recorded.size())?;
     if root == recorded.root() {
-        Ok(())
+        Ok(Some(recorded.size()))
     } else {
         Err(Error::Forked { head: path.clone(), size: recorded.size() })
     }

@@ -143,26 +143,31 @@ impl Reader {
 
     /// The seqs below `size` of the records that may have this id: read them and compare.
     pub fn with_id(&self, id: &str, size: u64) -> Result<Vec<u64>, Error> {
-        self.inner.index.find(Space::Ids, canon::lookup_key(id.as_bytes()), 0..size)
+        self.inner.index.find(Space::Ids, canon::lookup_key(id.as_bytes()), &(0..size), usize::MAX)
     }
 
-    /// The seqs in `seqs` of the records that may be of this session: read them and compare.
-    pub fn with_session(&self, session: &str, seqs: Range<u64>) -> Result<Vec<u64>, Error> {
-        self.inner.index.find(Space::Sessions, canon::lookup_key(session.as_bytes()), seqs)
+    /// The first seqs in `seqs` of the records that may be of this session, in order, at most
+    /// `limit`: read them and compare.
+    pub fn with_session(
+        &self,
+        session: &str,
+        seqs: &Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, Error> {
+        self.inner.index.find(Space::Sessions, canon::lookup_key(session.as_bytes()), seqs, limit)
     }
 
-    /// The seqs below `below` of records that may be of this session, in order: not all, but the
-    /// newest. Empty only if there are none.
-    pub fn newest_with_session(&self, session: &str, below: u64) -> Result<Vec<u64>, Error> {
+    /// The last seq below `below` of a record that may be of this session: read it and compare, and
+    /// ask again below it if it is not.
+    pub fn newest_with_session(&self, session: &str, below: u64) -> Result<Option<u64>, Error> {
         let key = canon::lookup_key(session.as_bytes());
         self.inner.index.find_newest(Space::Sessions, key, below)
     }
 
     /// The seqs below `size` of the records that name the record at `seq` as a cause.
     pub fn effects(&self, seq: u64, size: u64) -> Result<Vec<u64>, Error> {
-        let mut effects = self.inner.index.find(Space::Effects, seq, seq + 1..size)?;
-        effects.dedup();
-        Ok(effects)
+        let later = seq.saturating_add(1)..size;
+        self.inner.index.find(Space::Effects, seq, &later, usize::MAX)
     }
 
     /// The number of entries, from the first on, whose tiles are stored.

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use whence::canon::TreeHash;
-use whence::ledger::{Ledger, Receipt, SubmitError};
+use whence::ledger::{Clock, Environment, Inspected, Ledger, Ledgers, Receipt, SubmitError};
+use whence::record::Timestamp;
 use whence::seal::UnverifiedCheckpoint;
 use whence::store::{Faults, Step};
 
-use crate::log::{chain, ledgers_in, main_ledger, submit};
+use crate::log::{Seeded, TestLog, chain, ledgers_in, main_ledger, submit};
 
 /// How a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,22 @@ fn persists(step: Step, failure: Failure) -> bool {
     step > Step::Apply || failure == Failure::ButPersisted
 }
 
+/// Whether opening takes the step too, after a commit that failed at it: the folder of the head file is
+/// synced at every opening, and the other steps are taken where the log is ahead of the head file.
+fn opening_takes(step: Step, failure: Failure) -> bool {
+    match step {
+        Step::Flush | Step::Sync | Step::HeadWrite | Step::HeadSync | Step::HeadDirSync => true,
+        Step::HeadRename => failure != Failure::ButPersisted,
+        Step::Apply | Step::Index => false,
+    }
+}
+
+/// The size in the head file.
+fn recorded(data: &Path) -> u64 {
+    let note = std::fs::read(data.join("ledgers/main/head")).unwrap();
+    UnverifiedCheckpoint::parse(&note).unwrap().claim().size()
+}
+
 fn acknowledged(ledger: &Ledger, receipts: &[Receipt]) {
     let view = ledger.view();
     for receipt in receipts {
@@ -126,13 +144,21 @@ fn fail_once(folder: &Path, step: Step, failure: Failure) {
 
     // The second fault: the ledger is opened again, and the same step fails again.
     let ledgers = ledgers_in(folder, Some(trap));
-    let ledger = ledgers.get(&main_ledger()).unwrap();
-    let size = ledger.view().size();
-    assert_eq!(size, if persists(step, failure) { 9 } else { 5 }, "{step:?} {failure:?}");
-    acknowledged(&ledger, &receipts);
-    seen.all(&[], &ledger);
-    assert!(matches!(submit(&ledger, &chain(2)), Err(SubmitError::Halted)));
-    drop(ledger);
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        ledgers.get(&main_ledger()).map_err(drop)
+    }));
+    if opening_takes(step, failure) {
+        // What was found beyond the head file is not shown before it is recorded there.
+        assert!(!matches!(opened, Ok(Ok(_))), "{step:?} {failure:?}");
+    } else {
+        let ledger = opened.unwrap().unwrap();
+        let size = ledger.view().size();
+        assert_eq!(size, if persists(step, failure) { 9 } else { 5 }, "{step:?} {failure:?}");
+        assert_eq!(recorded(folder), size, "{step:?} {failure:?}");
+        acknowledged(&ledger, &receipts);
+        seen.all(&[], &ledger);
+        assert!(matches!(submit(&ledger, &chain(2)), Err(SubmitError::Halted)));
+    }
     ledgers.close();
 
     let ledgers = ledgers_in(folder, None);
@@ -334,4 +360,94 @@ fn of_two_creations_at_once_one_makes_the_ledger() {
     assert!(made[0] != made[1], "{made:?}");
     let ledgers = ledgers_in(folder.path(), None);
     assert_eq!(ledgers.get(&main_ledger()).unwrap().view().size(), 1);
+}
+
+#[test]
+fn what_sled_left_of_a_snapshot_does_not_lock_the_ledger_up() {
+    let mut log = TestLog::new();
+    log.submit(&chain(0)).unwrap();
+    log.close();
+    let left = log.folder.path().join("ledgers/main/db/snap.FFFFFFFFFFFFFFFF.generating");
+    std::fs::write(&left, b"snaps").unwrap();
+    log.reopen();
+    assert_eq!(log.ledger().view().size(), 5);
+    assert!(!left.exists());
+}
+
+/// A clock that panics when it is told to.
+#[derive(Debug, Default)]
+struct Broken(AtomicBool);
+
+impl Clock for Broken {
+    fn now(&self) -> Timestamp {
+        assert!(!self.0.load(Ordering::Relaxed), "the test asked for it");
+        Timestamp::EPOCH
+    }
+}
+
+#[test]
+fn a_ledger_whose_sequencer_panics_is_halted_and_not_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Broken::default());
+    let environment = Environment { clock: clock.clone(), random: Arc::new(Seeded::new(7)) };
+    let settings = ledgers_in(folder.path(), None).settings().clone();
+    let ledgers = Ledgers::new(settings, environment);
+    let ledger = ledgers.create(&main_ledger()).unwrap();
+    submit(&ledger, &chain(0)).unwrap();
+    clock.0.store(true, Ordering::Relaxed);
+    assert!(matches!(submit(&ledger, &chain(1)), Err(SubmitError::Halted)));
+    // The committer has ended too when the ledger's threads are waited for.
+    let handle = ledger.clone();
+    drop(ledger);
+    ledgers.close();
+    assert!(handle.is_halted());
+    assert_eq!(handle.view().size(), 5);
+}
+
+#[test]
+fn looking_at_a_ledger_changes_nothing_of_it() {
+    let mut log = TestLog::new();
+    log.submit(&chain(0)).unwrap();
+    log.close();
+    let scratch = tempfile::tempdir().unwrap();
+    let options = log.settings().store(&main_ledger());
+    // A torn tail, which opening would cut off.
+    let database = options.path.join("db");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&database).unwrap();
+    io::Write::write_all(&mut file, &[7; 1_000]).unwrap();
+    drop(file);
+
+    let before = files(log.folder.path());
+    let inspected = Inspected::open(&options, scratch.path()).unwrap();
+    assert_eq!(inspected.size(), 5);
+    assert_eq!(inspected.head(), Some(inspected.checkpoint().as_bytes()));
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+    drop(inspected);
+    assert_eq!(files(log.folder.path()), before);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "the copy is gone");
+
+    std::fs::remove_file(&options.head).unwrap();
+    assert_eq!(Inspected::open(&options, scratch.path()).unwrap().head(), None);
+}
+
+#[test]
+fn a_ledger_that_is_open_is_not_looked_at() {
+    let log = TestLog::new();
+    log.ledger();
+    let scratch = tempfile::tempdir().unwrap();
+    let error = Inspected::open(&log.settings().store(&main_ledger()), scratch.path()).unwrap_err();
+    assert!(error.to_string().contains("open in another process"), "{error}");
+}
+
+/// Every file below a folder, with its bytes.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for file in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_dir() {
+            found.extend(files(&file.path()));
+        } else {
+            found.insert(file.path(), std::fs::read(file.path()).unwrap());
+        }
+    }
+    found
 }

@@ -1,7 +1,9 @@
 //! What the ledger promises: order, all or nothing, one receipt for one record, and coming back whole.
 
+use std::path::Path;
+
 use whence::canon::{EntryHash, TreeHash};
-use whence::ledger::SubmitError;
+use whence::ledger::{Error, Importer, Inspected, Settings, SubmitError};
 use whence::proof;
 use whence::record::{Code, Entry};
 
@@ -166,4 +168,237 @@ fn a_second_writer_is_turned_away() {
     let second = ledgers_in(log.folder.path(), None);
     let error = second.get(&main_ledger()).unwrap_err().to_string();
     assert!(error.contains("open in another process"), "{error}");
+}
+
+#[test]
+fn a_request_that_never_fits_is_refused_and_not_put_off() {
+    let log = TestLog::new();
+    let ledger = log.ledger();
+    let many: Vec<_> = (0..1_025).map(|n| prompt(&format!("p-{n}"), "s", "x")).collect();
+    assert!(matches!(submit(&ledger, &many), Err(SubmitError::TooLarge)));
+
+    let part = "x".repeat(1_000_000);
+    let mut record = prompt("p", "s", &part);
+    for number in 0..31 {
+        record["content"][format!("part{number}")] = part.clone().into();
+    }
+    let large: Vec<_> = (0..3)
+        .map(|n| {
+            let mut record = record.clone();
+            record["id"] = format!("p-{n}").into();
+            record
+        })
+        .collect();
+    assert!(matches!(submit(&ledger, &large), Err(SubmitError::TooLarge)));
+    assert_eq!(submit(&ledger, &large[..1]).unwrap()[0].seq, 1);
+    assert_eq!(ledger.view().record(1).unwrap().unwrap().content.len(), 32);
+}
+
+#[test]
+fn a_record_counts_with_all_that_is_sealed_of_it() {
+    let log = TestLog::new();
+    let ledger = log.ledger();
+    // Half a queue of records that are long without any content.
+    let labels: serde_json::Map<_, _> =
+        (0..50).map(|n| (format!("label_{n}"), "x".repeat(500).into())).collect();
+    let records: Vec<_> = (0..1_024)
+        .map(|n| {
+            let mut record = prompt(&format!("p-{n}"), "s", "x");
+            record["labels"] = labels.clone().into();
+            record
+        })
+        .collect();
+    let prepare = || records.iter().map(|record| crate::log::prepare(&ledger, record)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let requests: Vec<Vec<_>> = (0..4).map(|_| prepare()).collect();
+        let answers = requests.into_iter().map(|records| {
+            let ledger = ledger.clone();
+            async move { ledger.submit(records).await }
+        });
+        let mut answers: Vec<_> = answers.map(Box::pin).collect();
+        let mut busy = 0;
+        for answer in &mut answers {
+            // The first look queues the request or finds no room for it.
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            if let std::task::Poll::Ready(Err(SubmitError::Busy)) =
+                answer.as_mut().poll(&mut context)
+            {
+                busy += 1;
+            }
+        }
+        assert!(busy > 0, "100 MiB of labels were taken into a queue of 64 MiB");
+    });
+}
+
+/// What an import takes of a ledger.
+struct Archive {
+    entries: Vec<Vec<u8>>,
+    notes: Vec<String>,
+    key: String,
+    meta: whence::store::Meta,
+    verifier: whence::seal::VerifierKey,
+}
+
+impl Archive {
+    fn of(log: &mut TestLog) -> Self {
+        let ledger = log.ledger();
+        let view = ledger.view();
+        let entries = view.entries(0..u64::MAX).unwrap();
+        let notes = view.batches(0..u64::MAX).map(|batch| batch.unwrap().checkpoint).collect();
+        let archive = Self {
+            entries: entries.into_iter().map(|(_, bytes)| bytes.to_vec()).collect(),
+            notes,
+            key: std::fs::read_to_string(log.folder.path().join("ledgers/main/key")).unwrap(),
+            meta: ledger.meta().clone(),
+            verifier: ledger.key().clone(),
+        };
+        drop((view, ledger));
+        log.close();
+        archive
+    }
+
+    fn importer(&self, settings: &Settings, key: Option<&str>) -> Result<Importer, Error> {
+        let of = (self.meta.ledger.clone(), self.meta.origin.clone());
+        Importer::create(settings, of, self.verifier.clone(), key, self.notes.clone())
+    }
+
+    fn push(&self, importer: &mut Importer) -> Result<(), Error> {
+        self.entries.iter().try_for_each(|entry| {
+            let parts = Entry::parse(entry).unwrap().content.len();
+            importer.push(entry, vec![whence::ledger::StoredPart::Erased; parts])
+        })
+    }
+
+    fn import(&self, settings: &Settings, key: Option<&str>) -> Result<(), Error> {
+        let mut importer = self.importer(settings, key)?;
+        self.push(&mut importer)?;
+        importer.finish()
+    }
+}
+
+fn archive_of_chains(count: u64) -> (TestLog, Archive) {
+    let mut log = TestLog::new();
+    for number in 0..count {
+        log.submit(&chain(number)).unwrap();
+    }
+    let archive = Archive::of(&mut log);
+    (log, archive)
+}
+
+fn settings_in(folder: &Path) -> Settings {
+    ledgers_in(folder, None).settings().clone()
+}
+
+#[test]
+fn an_imported_ledger_goes_on_where_the_archive_ended() {
+    let (_log, archive) = archive_of_chains(3);
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings_in(folder.path());
+    settings.heads = Some(folder.path().join("heads"));
+    archive.import(&settings, Some(&archive.key)).unwrap();
+    assert!(folder.path().join("heads/main.head").exists());
+
+    let environment = whence::ledger::Environment {
+        clock: std::sync::Arc::new(crate::log::Ticking::default()),
+        random: std::sync::Arc::new(crate::log::Seeded::new(9)),
+    };
+    let ledgers = whence::ledger::Ledgers::new(settings, environment);
+    let ledger = ledgers.get(&main_ledger()).unwrap();
+    let view = ledger.view();
+    assert_eq!(view.checkpoint().note().to_string(), *archive.notes.last().unwrap());
+    assert_eq!(view.batches(0..u64::MAX).count(), archive.notes.len());
+    assert_eq!(submit(&ledger, &chain(9)).unwrap()[0].seq, 13);
+    drop(ledger);
+    ledgers.close();
+}
+
+#[test]
+fn an_import_that_did_not_end_leaves_no_ledger_and_the_next_one_makes_it() {
+    let (_log, archive) = archive_of_chains(2);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_in(folder.path());
+    let mut importer = archive.importer(&settings, Some(&archive.key)).unwrap();
+    archive.push(&mut importer).unwrap();
+    assert!(matches!(archive.importer(&settings, None), Err(Error::Importing)));
+    drop(importer);
+    let ledgers = ledgers_in(folder.path(), None);
+    assert_eq!(ledgers.names().unwrap(), []);
+    assert!(matches!(ledgers.get(&main_ledger()), Err(Error::Unknown)));
+
+    // Nor does one of which entries are missing.
+    let mut importer = archive.importer(&settings, None).unwrap();
+    importer.push(&archive.entries[0], Vec::new()).unwrap();
+    importer.finish().unwrap_err();
+    assert_eq!(ledgers.names().unwrap(), []);
+
+    archive.import(&settings, Some(&archive.key)).unwrap();
+    assert_eq!(ledgers.get(&main_ledger()).unwrap().view().size(), 9);
+    assert!(matches!(archive.import(&settings, None), Err(Error::InTheWay { .. })));
+}
+
+#[test]
+fn an_import_checks_what_it_is_given_before_it_writes() {
+    let (_log, mut archive) = archive_of_chains(2);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_in(folder.path());
+    let other = data_encoding::BASE64.encode(&[5; 32]);
+    for key in [other.as_str(), "no key"] {
+        let refused = archive.importer(&settings, Some(key));
+        assert!(matches!(refused, Err(Error::SigningKey { .. })));
+    }
+    // A head file of such a ledger says that there is, or was, another one.
+    std::fs::create_dir_all(folder.path().join("ledgers/main")).unwrap();
+    std::fs::write(folder.path().join("ledgers/main/head"), &archive.notes[0]).unwrap();
+    assert!(matches!(archive.importer(&settings, None), Err(Error::InTheWay { .. })));
+    std::fs::remove_file(folder.path().join("ledgers/main/head")).unwrap();
+
+    // A checkpoint of nothing, of another order, and over another tree.
+    let root = data_encoding::BASE64.encode(TreeHash::empty().as_bytes());
+    let empty = archive.notes[0].lines().skip(3).collect::<Vec<_>>().join("\n");
+    let empty = format!("{}\n0\n{root}\n{empty}\n", archive.meta.origin.as_str());
+    archive.notes.insert(0, empty);
+    archive.importer(&settings, None).unwrap_err();
+    archive.notes.remove(0);
+    archive.notes.swap(0, 1);
+    archive.importer(&settings, None).unwrap_err();
+    archive.notes.swap(0, 1);
+    assert!(!folder.path().join("ledgers/main.importing").exists(), "nothing was written");
+    archive.entries.swap(3, 4);
+    assert!(archive.import(&settings, None).is_err());
+}
+
+#[test]
+fn a_ledger_without_its_key_is_audited_and_not_opened() {
+    let (_log, archive) = archive_of_chains(1);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_in(folder.path());
+    archive.import(&settings, None).unwrap();
+    let ledgers = ledgers_in(folder.path(), None);
+    let error = ledgers.get(&main_ledger()).unwrap_err().to_string();
+    assert!(error.contains("key file") && error.contains("is missing"), "{error}");
+    assert!(!ledgers.any_halted());
+    let scratch = tempfile::tempdir().unwrap();
+    let inspected = Inspected::open(&settings.store(&main_ledger()), scratch.path()).unwrap();
+    assert_eq!(inspected.size(), 5);
+}
+
+#[test]
+fn an_archive_with_few_checkpoints_is_imported_in_parts() {
+    let mut log = TestLog::new();
+    for request in 0..3 {
+        let records: Vec<_> =
+            (0..1_000).map(|n| prompt(&format!("p-{request}-{n}"), "s", "x")).collect();
+        log.submit(&records).unwrap();
+    }
+    let mut archive = Archive::of(&mut log);
+    archive.notes.drain(..3);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_in(folder.path());
+    archive.import(&settings, Some(&archive.key)).unwrap();
+    let ledgers = ledgers_in(folder.path(), None);
+    let view = ledgers.get(&main_ledger()).unwrap().view();
+    assert_eq!((view.size(), view.batches(0..u64::MAX).count()), (3_001, 1));
+    assert_eq!(view.record(1_500).unwrap().unwrap().batch.seqs(), 0..3_001);
+    assert_eq!(view.session("s", 0, 5_000).unwrap().len(), 3_000);
 }

@@ -89,15 +89,20 @@ impl TestLog {
         self.ledgers.as_ref().unwrap().get(&main_ledger()).unwrap()
     }
 
+    /// Closes the ledger.
+    pub(crate) fn close(&mut self) {
+        self.ledgers.take().into_iter().for_each(Ledgers::close);
+    }
+
     /// Closes the ledger and opens it again.
     pub(crate) fn reopen(&mut self) {
-        self.ledgers.take().unwrap().close();
+        self.close();
         self.ledgers = Some(ledgers_in(self.folder.path(), None));
     }
 
-    /// Closes the ledger, and leaves its folder.
-    pub(crate) fn close(&mut self) {
-        self.ledgers.take().unwrap().close();
+    /// Where things are.
+    pub(crate) fn settings(&self) -> Settings {
+        ledgers_in(self.folder.path(), None).settings().clone()
     }
 
     pub(crate) fn submit(&self, records: &[Value]) -> Result<Vec<Receipt>, SubmitError> {
