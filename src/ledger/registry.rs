@@ -105,11 +105,12 @@ impl Settings {
     pub fn key(&self, name: &LedgerName) -> Result<SigningKey, Error> {
         let path = self.key_file(name);
         let fail = |why: &str| Error::Key { path: path.display().to_string(), why: why.to_owned() };
-        let file = fs::metadata(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
+        let file = fs::metadata(&path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
                 fail("it is missing, and without it nothing can be signed: put it back")
+            } else {
+                fail(&error.to_string())
             }
-            _ => fail(&error.to_string()),
         })?;
         let mode = file.permissions();
         if mode.mode() & 0o077 != 0 {

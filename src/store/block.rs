@@ -17,10 +17,12 @@ const BLOCK_BYTES_MAX: usize =
 /// One part of content as it is stored.
 const PART_BYTES_MAX: usize = 1 + Salt::LEN + LENGTH_BYTES + CONTENT_PART_BYTES_MAX;
 const LENGTH_BYTES: usize = 4;
+/// As many as 16 bits can number.
+const FRAGMENTS_MAX: usize = 1 << 16;
 
 // zstd adds less than one byte in 128 to what it cannot compress.
 const _: () = assert!(
-    BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 128 + 1_024 < VALUE_BYTES_MAX * (u16::MAX as usize),
+    BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 128 + 1_024 < VALUE_BYTES_MAX * FRAGMENTS_MAX,
     "the fragments of every block can be numbered"
 );
 

@@ -252,7 +252,8 @@ impl Index {
             if found.len() >= limit {
                 break;
             }
-            self.find_in_run(space, run, key, (seqs, limit), &mut found)?;
+            let rest = limit - found.len();
+            found.extend(self.find_in_run((space, run), key, seqs, rest)?);
         }
         found.extend(newer);
         found.truncate(limit);
@@ -301,15 +302,15 @@ impl Index {
         Ok(Some(Arc::new(tile)))
     }
 
-    /// Adds the seqs of one run that are wanted to `found`, until that has as many as wanted.
+    /// The first wanted seqs of one run, in order, at most `limit`.
     fn find_in_run(
         &self,
-        space: Space,
-        run: u32,
+        (space, run): (Space, u32),
         key: u64,
-        (seqs, limit): (&Range<u64>, usize),
-        found: &mut Vec<u64>,
-    ) -> Result<(), Error> {
+        seqs: &Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, Error> {
+        let mut found = Vec::new();
         // The block that starts before the first wanted row may end with it.
         let place = |seq| rows_key(space.number(), run, (key, seq));
         let lowest = rows_key(space.number(), run, (0, 0));
@@ -320,12 +321,12 @@ impl Index {
         for block in self.tree.range(from..=sled::IVec::from(&place(seqs.end))) {
             let (_, block) = block?;
             let wanted = read_rows(&block).filter(|row| row.0 == key && seqs.contains(&row.1));
-            found.extend(wanted.map(|row| row.1).take(limit.saturating_sub(found.len())));
+            found.extend(wanted.map(|row| row.1).take(limit - found.len()));
             if found.len() >= limit {
                 break;
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -211,12 +211,11 @@ fn a_record_counts_with_all_that_is_sealed_of_it() {
     let prepare = || records.iter().map(|record| crate::log::prepare(&ledger, record)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let requests: Vec<Vec<_>> = (0..4).map(|_| prepare()).collect();
-        let answers = requests.into_iter().map(|records| {
-            let ledger = ledger.clone();
-            async move { ledger.submit(records).await }
+        let answers = (0..4).map(|_| {
+            let (ledger, records) = (ledger.clone(), prepare());
+            Box::pin(async move { ledger.submit(records).await })
         });
-        let mut answers: Vec<_> = answers.map(Box::pin).collect();
+        let mut answers: Vec<_> = answers.collect();
         let mut busy = 0;
         for answer in &mut answers {
             // The first look queues the request or finds no room for it.
