@@ -121,10 +121,16 @@ pub(super) fn parse_decimal(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
+/// Bytes in padded base64, in their one spelling. The decoder alone also takes several padded texts
+/// in a row.
+pub(super) fn parse_base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    (BASE64.encode(&bytes) == text).then_some(bytes)
+}
+
 /// A hash in padded base64.
 pub(super) fn parse_hash(text: &str) -> Option<TreeHash> {
-    let bytes = BASE64.decode(text.as_bytes()).ok()?;
-    Some(TreeHash::from_bytes(bytes.try_into().ok()?))
+    Some(TreeHash::from_bytes(parse_base64(text)?.try_into().ok()?))
 }
 
 /// A note whose text is a checkpoint, of which nothing may be believed yet.

@@ -8,6 +8,7 @@ use ed25519_dalek::{Signer as _, VerifyingKey};
 
 use crate::canon::digest::sha256;
 
+use super::checkpoint::parse_base64;
 use super::cosignature;
 use super::error::Error;
 use super::note::Verified;
@@ -164,7 +165,7 @@ impl FromStr for VerifierKey {
         let (name, rest) = text.split_once('+').ok_or(Error::VerifierKey)?;
         let (id, key) = rest.split_once('+').ok_or(Error::VerifierKey)?;
         let name = name.parse()?;
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| Error::VerifierKey)?;
+        let key = parse_base64(key).ok_or(Error::VerifierKey)?;
         let (kind, key) = key.split_first().ok_or(Error::VerifierKey)?;
         let kind = [KeyKind::Note, KeyKind::Cosignature]
             .into_iter()

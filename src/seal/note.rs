@@ -4,6 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
+use super::checkpoint::parse_base64;
 use super::error::{Error, Part};
 use super::key::{KeyName, VerifierKey};
 
@@ -34,7 +35,7 @@ impl NoteSignature {
         let line = line.strip_prefix(PREFIX).ok_or(MALFORMED)?;
         let (name, base64) = line.split_once(' ').ok_or(MALFORMED)?;
         let name = name.parse().map_err(|_| MALFORMED)?;
-        let bytes = BASE64.decode(base64.as_bytes()).map_err(|_| MALFORMED)?;
+        let bytes = parse_base64(base64).ok_or(MALFORMED)?;
         let (id, signature) = bytes.split_first_chunk().ok_or(MALFORMED)?;
         if signature.is_empty() {
             return Err(MALFORMED);
@@ -213,6 +214,15 @@ mod tests {
         assert_eq!(by(&[two.clone(), two.clone()]), Ok(vec![two]));
         assert_eq!(by(&[three]), Err(Error::NotSigned));
         assert_eq!(by(&[]), Err(Error::NotSigned));
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        let note = format!("text\n\n{}", sign("text\n", 1));
+        assert!(Note::parse(note.as_bytes()).is_ok());
+        // A lenient decoder goes on after the padding.
+        let longer = format!("{}AA==\n", note.trim_end());
+        assert!(Note::parse(longer.as_bytes()).is_err());
     }
 
     #[test]

@@ -7,7 +7,9 @@ use data_encoding::BASE64;
 use crate::canon::TreeHash;
 use crate::proof::verify_inclusion;
 
-use super::checkpoint::{SignedCheckpoint, UnverifiedCheckpoint, parse_decimal, parse_hash};
+use super::checkpoint::{
+    SignedCheckpoint, UnverifiedCheckpoint, parse_base64, parse_decimal, parse_hash,
+};
 use super::error::{Error, Part};
 use super::key::VerifierKey;
 use super::note::{NOTE_BYTES_MAX, Note};
@@ -124,9 +126,7 @@ impl TlogProof {
 }
 
 fn parse_extra(base64: &str) -> Result<Vec<u8>, Error> {
-    let extra = BASE64
-        .decode(base64.as_bytes())
-        .ok()
+    let extra = parse_base64(base64)
         .filter(|extra| !extra.is_empty())
         .ok_or(Error::Malformed { part: Part::ProofExtra })?;
     if extra.len() > EXTRA_BYTES_MAX {
