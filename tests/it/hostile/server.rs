@@ -80,6 +80,12 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+impl Answer {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 /// A server whose ledger `main` holds a record of every kind.
 pub(super) struct Server {
     pub(super) app: App,
@@ -114,7 +120,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let server = Self { router: router(app.clone()), app, runtime, tokens, _folder: folder };
         let answer = server.append(&Value::from(seeds::records()));
-        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", server.text(&answer));
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         server
     }
 
@@ -143,7 +149,7 @@ impl Server {
 
     /// What is wrong with an answer, if anything. Content may be in it where it was `asked` for.
     pub(super) fn fault(&self, answer: &Answer, asked: bool) -> Option<String> {
-        let text = self.text(answer);
+        let text = answer.text();
         if PANICS.load(Ordering::Relaxed) > 0 {
             return Some("a panic".to_owned());
         }
@@ -160,33 +166,7 @@ impl Server {
         if answer.status.is_success() || answer.body.is_empty() {
             return None;
         }
-        self.no_problem(answer)
-    }
-
-    /// Why an error is not one of the documented problems.
-    fn no_problem(&self, answer: &Answer) -> Option<String> {
-        let wrong = |what: &str| Some(format!("{what}: {} {}", answer.status, self.text(answer)));
-        let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
-        if header("content-type") != Some("application/problem+json") {
-            return wrong("no problem");
-        }
-        let Ok(problem) = serde_json::from_slice::<Value>(&answer.body) else {
-            return wrong("no JSON");
-        };
-        let code = problem["code"].as_str().unwrap_or_default();
-        if !CODES.contains(&code) && !Code::NAMES.contains(&code) {
-            return wrong("another code");
-        }
-        let id = header("x-request-id");
-        if id.is_none() || problem["request_id"].as_str() != id {
-            return wrong("another request id");
-        }
-        if problem["status"] != answer.status.as_u16() { wrong("another status") } else { None }
-    }
-
-    #[expect(clippy::unused_self, reason = "an answer of this server")]
-    pub(super) fn text(&self, answer: &Answer) -> String {
-        String::from_utf8_lossy(&answer.body).into_owned()
+        no_problem(answer)
     }
 
     /// Audits the ledger as an auditor would, over the API.
@@ -202,10 +182,32 @@ impl Server {
         let mut record = seeds::records().swap_remove(0);
         record["id"] = "the-last-one".into();
         let answer = self.append(&record);
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", self.text(&answer));
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         assert_eq!(self.audit().size, size + 1);
         assert_eq!(PANICS.load(Ordering::Relaxed), 0);
     }
+}
+
+/// Why an error is not one of the documented problems.
+fn no_problem(answer: &Answer) -> Option<String> {
+    let wrong = |what: &str| Some(format!("{what}: {} {}", answer.status, answer.text()));
+    let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+    if header("content-type") != Some("application/problem+json") {
+        return wrong("no problem");
+    }
+    let Ok(problem) = serde_json::from_slice::<Value>(&answer.body) else {
+        return wrong("no JSON");
+    };
+    let code = problem["code"].as_str().unwrap_or_default();
+    if !CODES.contains(&code) && !Code::NAMES.contains(&code) {
+        return wrong("another code");
+    }
+    let id = header("x-request-id");
+    if id.is_none() || problem["request_id"].as_str() != id {
+        return wrong("another request id");
+    }
+    let same = problem["status"] == answer.status.as_u16();
+    if same { None } else { wrong("another status") }
 }
 
 /// The ledger `main` as the API shows it.

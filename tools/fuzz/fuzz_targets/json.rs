@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| whence_fuzz::laws::json(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: whence_fuzz::write_seeds("json"),
+    |bytes: &[u8]| whence_fuzz::laws::json(bytes)
+);
