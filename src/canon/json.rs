@@ -93,13 +93,18 @@ struct Bounded<'a> {
 }
 
 impl Bounded<'_> {
-    /// The same budget, one level further in.
-    fn deeper<E: serde::de::Error>(&mut self) -> Result<Bounded<'_>, E> {
+    /// What there is to spend inside an array or an object: one level less, also if it is empty.
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self
             .depth
             .checked_sub(1)
             .ok_or_else(|| E::custom(format_args!("nested more than {DEPTH_MAX} levels deep")))?;
-        Ok(Bounded { depth, left: self.left })
+        Ok(Self { depth, ..self })
+    }
+
+    /// The same budget, for one value of several.
+    fn share(&mut self) -> Bounded<'_> {
+        Bounded { depth: self.depth, left: self.left }
     }
 }
 
@@ -163,18 +168,18 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         Ok(Value::String(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = access.next_element_seed(self.deeper()?)? {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let (mut inside, mut elements) = (self.inside()?, Vec::new());
+        while let Some(element) = access.next_element_seed(inside.share())? {
             elements.push(element);
         }
         Ok(Value::Array(elements))
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let (mut inside, mut members) = (self.inside()?, Map::new());
         while let Some(name) = access.next_key::<String>()? {
-            let value = access.next_value_seed(self.deeper()?)?;
+            let value = access.next_value_seed(inside.share())?;
             if members.contains_key(&name) {
                 return Err(A::Error::custom("a member name is repeated"));
             }
@@ -276,7 +281,11 @@ mod tests {
     fn nesting_and_number_of_values_are_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(&nested(DEPTH_MAX)).is_ok());
-        assert!(parse(&nested(DEPTH_MAX + 2)).is_err());
+        assert!(parse(&nested(DEPTH_MAX + 1)).is_err());
+        let inside =
+            |value: &str| format!("{}{value}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+        assert!(parse(&inside("0")).is_ok());
+        assert!(parse(&inside("{}")).is_err(), "an empty object is a level too");
         assert!(parse(&nested(10_000)).is_err());
 
         let wide = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
