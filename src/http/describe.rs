@@ -167,6 +167,7 @@ fn invocation() -> Value {
         "user": { "id": "alice@example.com", "type": "human" },
         "session": { "id": "s-81f3" },
         "agent": { "id": "invoice-agent", "version": "1.4.2" },
+        "delegation": "jti-7f",
         "causes": [{ "id": "0193-prompt", "rel": "triggered_by" }],
         "source": { "observed_by": "agent_process", "producer": "billing-1", "producer_seq": 41 },
         "data": { "tool": "send_money", "call_id": "call_9", "effect": "external" },

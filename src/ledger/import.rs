@@ -99,10 +99,11 @@ impl Inspected {
         if let Some(edge) = self.tree.edge_at(level, index) {
             return Ok(Some(edge.to_bytes()));
         }
-        if let Some(tile) = self.tiles.get(&(level, index)) {
+        // What is on disk comes first: it is what is audited.
+        if let Some(tile) = self.store.reader.stored_tile(level, index)? {
             return Ok(Some(tile.to_bytes()));
         }
-        if let Some(tile) = self.store.reader.stored_tile(level, index)? {
+        if let Some(tile) = self.tiles.get(&(level, index)) {
             return Ok(Some(tile.to_bytes()));
         }
         if level > 0 || tile_width(self.size, 0, index) != Some(width) {

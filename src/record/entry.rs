@@ -471,8 +471,9 @@ mod tests {
 
     /// A tool invocation in as few bytes as can be, with these causes and this content.
     fn shortest(causes: &[String], content: &[String], tool: &str) -> String {
+        let captured = if content.is_empty() { r#""captured":"absent","# } else { "" };
         format!(
-            r#"{{"agent":{{"id":"a"}},"causes":[{}],"content":{{{}}},"data":{{"call_id":"c","tool":"{tool}"}},"kind":"tool_invocation","occurred_at":"2026-11-24T00:00:00Z","session":{{"id":"s"}},"source":{{"observed_by":"mcp_gateway","producer":"p"}},"user":{{"id":"u","type":"human"}}}}"#,
+            r#"{{"agent":{{"id":"a"}},"causes":[{}],"content":{{{}}},"data":{{"call_id":"c","tool":"{tool}"}},"kind":"tool_invocation","occurred_at":"2026-11-24T00:00:00Z","session":{{"id":"s"}},"source":{{{captured}"observed_by":"mcp_gateway","producer":"p"}},"user":{{"id":"u","type":"human"}}}}"#,
             causes.join(","),
             content.join(",")
         )

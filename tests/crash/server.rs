@@ -122,6 +122,9 @@ impl Setup {
     pub(crate) fn verify(&self, key: &str, since: &[PathBuf]) {
         let mut command = Command::new(binary());
         command.arg("verify").arg(&self.data).args(["--key", key]);
+        if let Some(heads) = &self.heads {
+            command.arg("--heads").arg(heads);
+        }
         for checkpoint in since {
             command.arg("--since").arg(checkpoint);
         }
