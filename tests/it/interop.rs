@@ -21,7 +21,7 @@ use whence::seal::{
 };
 
 /// A log in memory, with all of its tiles.
-struct Log {
+pub(crate) struct Log {
     entries: Vec<Vec<u8>>,
     tree: Tree,
     full: BTreeMap<(u8, u64), Arc<Tile>>,
@@ -29,10 +29,10 @@ struct Log {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the log has no such tile")]
-struct NoTile;
+pub(crate) struct NoTile;
 
 impl Log {
-    fn new(entries: impl IntoIterator<Item = Vec<u8>>) -> Self {
+    pub(crate) fn new(entries: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let (mut tree, mut completed) = (Tree::new(), Vec::new());
         let entries: Vec<_> = entries.into_iter().collect();
         for entry in &entries {

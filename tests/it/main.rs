@@ -18,5 +18,7 @@ mod interop;
 mod ledger;
 mod limits;
 mod log;
+mod readme;
 mod tamper;
 mod tidy;
+mod vectors;
