@@ -3,6 +3,11 @@
 //! A block is large enough to compress well and small enough that reading one record stays cheap.
 //! Entries and content have blocks of their own, because content can be erased and entries cannot.
 
+use std::cell::RefCell;
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
+
 use super::Error;
 use super::layout::{VALUE_BYTES_MAX, fragment_key};
 use crate::canon::Salt;
@@ -62,21 +67,38 @@ impl StoredPart {
     }
 }
 
+thread_local! {
+    /// Making one costs as much as a block or two take.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(raw: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|slot| match slot {
+        Some(compressor) => compressor.compress(raw),
+        None => slot.insert(Compressor::new(COMPRESSION_LEVEL)?).compress(raw),
+    })
+}
+
+fn decompress(compressed: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|slot| match slot {
+        Some(decompressor) => decompressor.decompress(compressed, length),
+        None => slot.insert(Decompressor::new()?).decompress(compressed, length),
+    })
+}
+
 /// Writes blocks of one kind into a batch of sled.
 pub(super) struct BlockWriter<'a> {
     kind: u8,
     batch: &'a mut sled::Batch,
-    compressor: zstd::bulk::Compressor<'static>,
     first_seq: u64,
     raw: Vec<u8>,
 }
 
 impl<'a> BlockWriter<'a> {
     /// Starts with no block open.
-    pub(super) fn new(kind: u8, batch: &'a mut sled::Batch) -> Result<Self, Error> {
-        let compressor =
-            zstd::bulk::Compressor::new(COMPRESSION_LEVEL).map_err(Error::Compression)?;
-        Ok(Self { kind, batch, compressor, first_seq: 0, raw: Vec::with_capacity(2 * BLOCK_BYTES) })
+    pub(super) fn new(kind: u8, batch: &'a mut sled::Batch) -> Self {
+        Self { kind, batch, first_seq: 0, raw: Vec::with_capacity(2 * BLOCK_BYTES) }
     }
 
     /// Adds the bytes of one record. Records come in the order of their seq.
@@ -98,7 +120,7 @@ impl<'a> BlockWriter<'a> {
         }
         let length = u32::try_from(self.raw.len()).map_err(|_| Error::TooLarge)?;
         let mut block = length.to_be_bytes().to_vec();
-        block.extend(self.compressor.compress(&self.raw).map_err(Error::Compression)?);
+        block.extend(compress(&self.raw).map_err(Error::Compression)?);
         for (fragment, bytes) in (0u16..).zip(block.chunks(VALUE_BYTES_MAX)) {
             self.batch.insert(&fragment_key(self.kind, self.first_seq, fragment), bytes);
         }
@@ -114,8 +136,7 @@ pub(super) fn unpack(block: &[u8]) -> Result<Vec<u8>, Error> {
     if length > BLOCK_BYTES_MAX {
         return Err(Error::damaged("a block's length"));
     }
-    let raw = zstd::bulk::decompress(compressed, length)
-        .map_err(|_| Error::damaged("a compressed block"))?;
+    let raw = decompress(compressed, length).map_err(|_| Error::damaged("a compressed block"))?;
     if raw.len() == length { Ok(raw) } else { Err(Error::damaged("a block's length")) }
 }
 
@@ -244,7 +265,7 @@ mod tests {
         let largest = vec![part(CONTENT_PART_BYTES_MAX); CONTENT_PARTS_MAX];
         let db = sled::Config::new().temporary(true).open().unwrap();
         let mut batch = sled::Batch::default();
-        let mut writer = BlockWriter::new(b'c', &mut batch).unwrap();
+        let mut writer = BlockWriter::new(b'c', &mut batch);
         writer.push(0, |raw| raw.resize(BLOCK_BYTES - 1, 0)).unwrap();
         writer.push(1, |raw| write_content(raw, 1, &largest)).unwrap();
         writer.close().unwrap();
@@ -260,7 +281,7 @@ mod tests {
     #[test]
     fn a_long_record_is_cut_into_values_that_stay_in_the_log() {
         let mut batch = sled::Batch::default();
-        let mut writer = BlockWriter::new(b'e', &mut batch).unwrap();
+        let mut writer = BlockWriter::new(b'e', &mut batch);
         let mut noise = blake3::Hasher::new().finalize_xof();
         let mut entry = vec![0; 60_000];
         noise.fill(&mut entry);

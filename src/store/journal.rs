@@ -204,13 +204,13 @@ fn encode(batch: &Batch) -> Result<sled::Batch, Error> {
 }
 
 fn encode_records(batch: &Batch, writes: &mut sled::Batch) -> Result<(), Error> {
-    let mut entries = BlockWriter::new(ENTRIES, writes)?;
+    let mut entries = BlockWriter::new(ENTRIES, writes);
     for (seq, record) in (batch.first_seq..).zip(&batch.records) {
         entries.push(seq, |raw| write_entry(raw, &record.bytes))?;
     }
     entries.close()?;
 
-    let mut content = BlockWriter::new(CONTENT, writes)?;
+    let mut content = BlockWriter::new(CONTENT, writes);
     for (seq, record) in (batch.first_seq..).zip(&batch.records) {
         if !record.content.is_empty() {
             content.push(seq, |raw| write_content(raw, seq, &record.content))?;
