@@ -1,10 +1,6 @@
 //! What can be typed.
 
-#![expect(
-    clippy::doc_markdown,
-    rustdoc::bare_urls,
-    reason = "these are help texts, and Markdown would show"
-)]
+#![expect(clippy::doc_markdown, reason = "these are help texts, and Markdown would show")]
 
 use std::path::PathBuf;
 

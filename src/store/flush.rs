@@ -67,7 +67,7 @@ fn wake(tree: &sled::Db, count: &AtomicU64) {
         if now == CLOSED {
             break;
         }
-        if now % 2 == 0 || now != before {
+        if now.is_multiple_of(2) || now != before {
             (before, looks, patience) = (now, 0, 1);
             continue;
         }

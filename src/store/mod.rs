@@ -2,7 +2,7 @@
 //!
 //! [`Appender::commit`] returns when a batch and its checkpoint are fsynced; that is what every
 //! acknowledgement rests on. The journal of batches is the truth. Ids, sessions, effects and tiles
-//! are folded from it, by the same code when running and when opening ([`open`]).
+//! are folded from it, by the same code when running and when opening ([`open()`]).
 //!
 //! There is one [`Appender`] for each store, and it cannot be cloned: the single writer is a fact of
 //! types. A [`Reader`] can be cloned freely.
