@@ -157,8 +157,7 @@ fn play(connection: &Connection, history: &mut History) -> bool {
             history.take(receipts);
             true
         }
-        Answer::Gone => false,
-        Answer::Refused(500 | 503, _) => false,
+        Answer::Gone | Answer::Refused(500 | 503, _) => false,
         Answer::Refused(status, problem) => panic!("{status} {problem}"),
     })
 }

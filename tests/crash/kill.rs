@@ -65,7 +65,8 @@ fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
             println!("kill: {} rounds, {} acknowledged", round + 1, history.acknowledged());
         }
         if round % 5 == 4 {
-            let kept = Setup::new(&folder.path().join("copy"));
+            let data = folder.path().join("copy");
+            let kept = Setup { data, ..setup.clone() };
             copy(&setup.data, &kept.data);
             kept.verify(&history.key(), &[]);
             fs::remove_dir_all(&kept.data).unwrap();

@@ -50,7 +50,8 @@ impl Post {
     }
 
     pub(crate) fn ndjson(records: &[Value]) -> Self {
-        let body = records.iter().map(|record| format!("{record}\n")).collect();
+        let body =
+            records.iter().flat_map(|record| [record.to_string(), "\n".to_owned()]).collect();
         Self { content_type: "application/x-ndjson", body, records: records.len() }
     }
 }
@@ -132,7 +133,8 @@ impl Client {
         let mut receipts = Vec::new();
         while receipts.len() < enough {
             if self.below(10) == 0 && !self.kept.is_empty() {
-                let place = usize::try_from(self.below(self.kept.len() as u64)).unwrap();
+                let place =
+                    usize::try_from(self.below(u64::try_from(self.kept.len()).unwrap())).unwrap();
                 let again = self.kept.get(place).unwrap().clone();
                 match answer(connection, &again) {
                     Some((same, created)) => {

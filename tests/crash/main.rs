@@ -24,7 +24,11 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and says where; one that cannot run says why"
+    clippy::disallowed_methods,
+    clippy::needless_collect,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and says where; one that cannot run says why; what runs \
+              beside it takes time, and threads are started before the first is waited for"
 )]
 
 mod full;
@@ -38,7 +42,6 @@ mod trace;
 
 #[expect(
     dead_code,
-    clippy::clone_on_ref_ptr,
     clippy::indexing_slicing,
     reason = "the records are those of the other tests; the ledger in this process is not needed"
 )]

@@ -107,7 +107,7 @@ fn check(calls: &[Call], files: &Files) -> Result<Shown, String> {
         }
         shown.answers += 1;
         shown.receipts += sizes.len();
-        for size in sizes.into_iter().collect::<BTreeSet<_>>() {
+        for size in sizes {
             durable(calls, files, size, call.started)?;
             shown.commits.insert(size);
         }
@@ -198,12 +198,12 @@ fn a_doctored_trace_is_found_out(calls: &[Call], files: &Files) {
         doctor(calls.get_mut(place).unwrap());
         check(&calls, files).unwrap_err()
     };
-    let error = doctored(&|call| call.name = "getpid".to_owned());
+    let error = doctored(&|call| "getpid".clone_into(&mut call.name));
     assert!(error.contains(&format!("size {size}: the database is not fsynced")), "{error}");
     // It failed.
-    doctored(&|call| call.result = "-1 EIO (Input/output error)".to_owned());
+    doctored(&|call| "-1 EIO (Input/output error)".clone_into(&mut call.result));
     // It had not ended when the answer left.
     doctored(&|call| call.ended = answer.ended + 1);
     // It is of another file.
-    doctored(&|call| call.args = "4</elsewhere>".to_owned());
+    doctored(&|call| "4</elsewhere>".clone_into(&mut call.args));
 }

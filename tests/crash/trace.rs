@@ -73,18 +73,17 @@ pub(crate) fn parse(text: &str) -> Vec<Call> {
             if let Some(call) = open {
                 let (args, result) = split(rest);
                 call.args.push_str(args);
-                call.result = result.to_owned();
+                result.clone_into(&mut call.result);
                 call.ended = line;
             }
             continue;
         }
         let Some((name, rest)) = rest.split_once('(') else { continue };
-        let (args, result, ended) = match rest.strip_suffix(" <unfinished ...>") {
-            Some(args) => (args, "", usize::MAX),
-            None => {
-                let (args, result) = split(rest);
-                (args, result, line)
-            }
+        let (args, result, ended) = if let Some(args) = rest.strip_suffix(" <unfinished ...>") {
+            (args, "", usize::MAX)
+        } else {
+            let (args, result) = split(rest);
+            (args, result, line)
         };
         calls.push(Call {
             thread: thread.to_owned(),
