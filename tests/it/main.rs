@@ -5,7 +5,9 @@
     clippy::panic,
     clippy::clone_on_ref_ptr,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and says where; one that cannot run says why"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and says where; one that cannot run says why; the environment says \
+              how long it runs"
 )]
 
 mod api;

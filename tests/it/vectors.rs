@@ -5,6 +5,13 @@
 //! files. Without it the tests read them, hold this implementation to them, and hold the tables to
 //! the files: a vector that changes is a format that changes.
 
+#![expect(
+    clippy::too_many_lines,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    reason = "these are tables"
+)]
+
 mod archives;
 mod entries;
 mod example;
@@ -16,6 +23,7 @@ mod sealed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -95,7 +103,7 @@ fn made() -> BTreeMap<String, Value> {
     for vector in all {
         let side = if vector.accept { "accept" } else { "reject" };
         let rule = vector.rule.trim_start_matches("R-").to_lowercase();
-        let path = (1..)
+        let path = (1..100)
             .map(|number| format!("{side}/{rule}-{}-{number:02}.json", vector.kind))
             .find(|path| !files.contains_key(path))
             .unwrap();
@@ -157,6 +165,20 @@ fn every_vector_is_accepted_or_refused_as_it_says() {
         seen.insert(kind.to_owned());
     }
     assert!(seen.len() > 8, "only {seen:?}");
+}
+
+/// The second verifier was written from the specification alone, so that it agrees says that the
+/// specification is complete.
+#[test]
+fn the_second_verifier_agrees_on_every_vector() {
+    let Ok(python) = std::env::var("WHENCE_PYTHON") else {
+        println!("skipped: WHENCE_PYTHON names no interpreter with the packages that it needs");
+        return;
+    };
+    let script = folder().join("../../tools/verify.py");
+    let output = Command::new(python).arg(script).arg("--vectors").arg(folder()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
 /// A rule without vectors is a rule that nobody can check, and a vector of no rule explains nothing.

@@ -12,7 +12,7 @@ use whence::seal::SigningKey;
 
 use super::outcome::canonical;
 use super::records::prompt;
-use super::sealed::{ORIGIN, SealedLog, SealedRecord, framed, log_key, push_part, vkey};
+use super::sealed::{ORIGIN, SealedLog, framed, log_key, push_part, vkey};
 use super::{blessing, folder};
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -162,7 +162,7 @@ fn whole() -> Vec<Archive> {
                 file(files, "tile/entries/000.p/9"),
                 "\"kind\":\"genesis\"",
                 "\"kind\":\"Genesis\"",
-            )
+            );
         })
     })
     .cannot_be_checked();
@@ -287,7 +287,7 @@ fn checkpoints() -> Vec<Archive> {
         .finds(None, "checkpoint_missing"),
         Archive::of("older-checkpoint", "R-CKF-2", "an older checkpoint for the newest", {
             changed(&log, |files| {
-                drop(files.insert("checkpoint".to_owned(), log.checkpoint(8).into_bytes()))
+                drop(files.insert("checkpoint".to_owned(), log.checkpoint(8).into_bytes()));
             })
         })
         .finds(None, "root_wrong")
@@ -319,7 +319,7 @@ fn bundles() -> Vec<Archive> {
                     file(files, entries),
                     "\"rel\":\"triggered_by\"",
                     "\"rel\": \"triggeredby\"",
-                )
+                );
             })
         })
         .finds(2, "entry_malformed"),
@@ -450,7 +450,7 @@ fn tiles() -> Vec<Archive> {
                 short.batches.pop();
                 let mut files = short.files();
                 let note = log.checkpoint(9).into_bytes();
-                files.insert("checkpoint".to_owned(), note.clone());
+                files.insert("checkpoint".to_owned(), note);
                 files.insert(
                     "checkpoints".to_owned(),
                     framed([1, 5, 6, 8, 9].iter().map(|size| log.checkpoint(*size))),

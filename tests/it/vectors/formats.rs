@@ -307,7 +307,7 @@ fn keys() -> Vec<Vector> {
         reject("R-KEY-3", CHECKPOINT, "a key with the id of another", {
             let other = SigningKey::from_seed(&[1; 32]).verifier_key(name.parse().unwrap());
             let (key, other) = (vkey(), other.to_string());
-            let id = other.splitn(3, '+').nth(1).unwrap();
+            let id = other.split('+').nth(1).unwrap();
             let rest = key.splitn(3, '+').nth(2).unwrap();
             with(&note, &[&vkey(), &format!("{name}+{id}+{rest}")])
         }),
@@ -594,7 +594,7 @@ fn proofs_of_inclusion() -> Vec<Vector> {
         }),
         reject("R-TREE-1", INCLUSION, "a leaf hashed without its prefix", {
             let plain = hex(&whence::canon::digest::sha256(&[b"entry 17"]));
-            changed(right.clone(), "leaf", plain)
+            changed(right, "leaf", plain)
         }),
         reject("R-TREE-2", INCLUSION, "the hashes of a node the other way round", {
             let root = TreeHash::node(&leaf(1), &leaf(0));
@@ -649,7 +649,7 @@ fn proofs_of_consistency() -> Vec<Vector> {
             "R-CONS-1",
             CONSISTENCY,
             "another later root",
-            changed(right.clone(), "to_root", json!(leaf(3))),
+            changed(right, "to_root", json!(leaf(3))),
         ),
         reject("R-CONS-1", CONSISTENCY, "a tree that shrank", {
             let mut back = proof_of_consistency(3, 7);

@@ -83,9 +83,10 @@ fn call() -> Value {
 fn with(mut record: Value, pointer: &str, value: impl Into<Value>) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = record.pointer_mut(parent).unwrap();
-    match parent {
-        Value::Array(elements) => elements[name.parse::<usize>().unwrap()] = value.into(),
-        _ => parent[name] = value.into(),
+    if let Value::Array(elements) = parent {
+        elements[name.parse::<usize>().unwrap()] = value.into();
+    } else {
+        parent[name] = value.into();
     }
     record
 }
