@@ -178,8 +178,8 @@ async fn lane_of(load: Rc<Load>, lane: u64, mut connection: Connection) -> anyho
     let mut request = Vec::with_capacity(head.len() + length);
     let (mut number, mut requests) = (0, 0_u64);
     loop {
-        let late = seconds.is_some_and(|end| load.start.elapsed().as_secs_f64() >= end);
-        if late || !load.take() {
+        let over = seconds.is_some_and(|end| load.start.elapsed().as_secs_f64() >= end);
+        if over || !load.take() {
             return Ok(());
         }
         request.clear();
@@ -227,18 +227,17 @@ impl Load {
         loop {
             let answer = connection.exchange(request).await?;
             let body = connection.body(answer);
+            if answer.status == 429 {
+                self.state.borrow_mut().busy += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
             let mut state = self.state.borrow_mut();
             state.bytes_out += u64::try_from(request.len())?;
             state.bytes_in += u64::try_from(body.len())?;
             match answer.status {
                 201 if !sent.again => {}
                 200 if sent.again => {}
-                429 => {
-                    state.busy += 1;
-                    drop(state);
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
                 status => {
                     state.failed += 1;
                     bail!("status {status}: {}", String::from_utf8_lossy(body));
