@@ -117,6 +117,18 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..error }
     }
 
+    /// What the ledger holds cannot be read.
+    fn unreadable(error: &ledger::Error) -> Self {
+        if !error.is_of_database() {
+            return Self::internal(chain(error));
+        }
+        let detail = "the ledger's database failed, and this part of it cannot be read until the server \
+                      is started again: its log says under this request's id what failed, which is \
+                      often a full disk";
+        let unreadable = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", detail);
+        Self { cause: Some(chain(error)), ..unreadable }
+    }
+
     /// The same errors, for the record at this place of a list.
     pub(super) fn at_index(mut self, index: usize) -> Self {
         for error in &mut self.errors {
@@ -159,7 +171,7 @@ pub(super) struct KnownCode {
 }
 
 /// The codes of errors that are not about a posted record.
-const CODES: [(&str, StatusCode); 25] = [
+const CODES: [(&str, StatusCode); 26] = [
     ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
     ("body_unreadable", StatusCode::BAD_REQUEST),
     ("busy", StatusCode::TOO_MANY_REQUESTS),
@@ -168,6 +180,7 @@ const CODES: [(&str, StatusCode); 25] = [
     ("ledger_exists", StatusCode::CONFLICT),
     ("ledger_halted", StatusCode::SERVICE_UNAVAILABLE),
     ("ledger_unknown", StatusCode::NOT_FOUND),
+    ("ledger_unreadable", StatusCode::SERVICE_UNAVAILABLE),
     ("media_type_unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
     ("name_invalid", StatusCode::UNPROCESSABLE_ENTITY),
@@ -232,7 +245,7 @@ impl From<SubmitError> for ApiError {
                 let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_halted", detail);
                 Self { retry_after_seconds: Some(10), ..error }
             }
-            SubmitError::Unreadable(error) => Self::internal(chain(error.as_ref())),
+            SubmitError::Unreadable(error) => Self::unreadable(&error),
         }
     }
 }
@@ -246,7 +259,7 @@ impl From<ledger::Error> for ApiError {
         } else if matches!(error, ledger::Error::TooFar { .. }) {
             Self::bad_request("size_unknown", &error.to_string())
         } else {
-            Self::internal(chain(&error))
+            Self::unreadable(&error)
         }
     }
 }

@@ -133,7 +133,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
         named.extend(["token_invalid", "role_missing"]);
     }
     if route.path.contains("{ledger}") {
-        named.push("ledger_unknown");
+        named.extend(["ledger_unknown", "ledger_unreadable"]);
     }
     if !route.query.is_empty() {
         named.push("query_invalid");

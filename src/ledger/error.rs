@@ -93,6 +93,14 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the database itself failed. After a write that failed, sled may refuse to read too, for
+    /// as long as it is open: a half-made change of its tree stands in the reader's way.
+    pub const fn is_of_database(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Database(_)))
+    }
+}
+
 /// Why a request was not taken. Nothing of it is in the log, unless it says otherwise.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {

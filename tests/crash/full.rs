@@ -1,5 +1,5 @@
-//! The disk is full in the middle: the ledger halts, goes on to be read, and has everything that it
-//! acknowledged once there is space again.
+//! The disk is full in the middle: the ledger halts, shows nothing that it did not acknowledge, and has
+//! everything that it acknowledged once there is space again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,8 +39,7 @@ fn fill(server: Server, token: &str, clients: &mut [Client], history: &mut Histo
         }
         other => panic!("a full disk is answered with {other:?}"),
     }
-    // It still reads, and shows nothing that it did not acknowledge.
-    history.audit(&connection, true);
+    history.audit_halted(&connection);
     let ended = server.stop();
     assert!(ended.status.success(), "{ended:?}");
 }
@@ -120,7 +119,7 @@ fn a_full_disk_halts_the_ledger_and_loses_nothing() {
     // While the disk is full it opens for reading or says why not; either way nothing changes.
     match setup.start() {
         Ok(server) => {
-            history.audit(&Connection::new(&server.url, &setup.token()), true);
+            history.audit_halted(&Connection::new(&server.url, &setup.token()));
             server.stop();
         }
         Err(ended) => {

@@ -82,17 +82,31 @@ impl History {
     /// Reads the log from the server, and compares it with all that was said about it: from the end
     /// of what was read before, or all of it.
     pub(crate) fn audit(&mut self, connection: &Connection, all: bool) {
+        self.try_audit(connection, all).unwrap_or_else(|problem| panic!("{problem}"));
+    }
+
+    /// Audits the server's log after one of its writes failed. The server shows nothing that it did
+    /// not acknowledge, and may refuse to read what the failed write left half-made.
+    pub(crate) fn audit_halted(&mut self, connection: &Connection) {
+        if let Err(problem) = self.try_audit(connection, true) {
+            let code = problem.get("code").and_then(Value::as_str);
+            assert_eq!(code, Some("ledger_unreadable"), "{problem}");
+        }
+    }
+
+    fn try_audit(&mut self, connection: &Connection, all: bool) -> Result<(), Value> {
         if self.key.is_none() {
-            let key = String::from_utf8(connection.get("/tlog/main/log.vkey")).unwrap();
+            let key = String::from_utf8(connection.read("/tlog/main/log.vkey")?).unwrap();
             self.key = Some(key.trim_end().parse().unwrap());
         }
-        let note = String::from_utf8(connection.get("/tlog/main/checkpoint")).unwrap();
+        let note = String::from_utf8(connection.read("/tlog/main/checkpoint")?).unwrap();
         let size = usize::try_from(self.checkpoint(&note)).unwrap();
         assert!(size >= self.leaves.len(), "{} entries were there, now {size}", self.leaves.len());
         let first = if all { 0 } else { self.leaves.len() / WIDTH };
         for index in first..size.div_ceil(WIDTH) {
             let width = WIDTH.min(size - index * WIDTH);
-            let bytes = connection.get(&format!("/tlog/main/tile/{}", bundle_path(index, width)));
+            let path = format!("/tlog/main/tile/{}", bundle_path(index, width));
+            let bytes = connection.read(&path)?;
             let entries: Vec<_> = bundle::entries(&bytes).map(Result::unwrap).collect();
             assert_eq!(entries.len(), width, "bundle {index}");
             for (seq, entry) in (index * WIDTH..).zip(entries) {
@@ -113,7 +127,7 @@ impl History {
             assert_eq!(said("entry_hash"), hash.to_string(), "{id}");
             assert_eq!(said("leaf_hash"), leaf.to_string(), "{id}");
         }
-        self.consistency(connection, u64::try_from(size).unwrap());
+        self.consistency(connection, u64::try_from(size).unwrap())
     }
 
     /// Takes an entry that was read. One that was read before must be the same.
@@ -130,17 +144,18 @@ impl History {
     }
 
     /// The server proves that it continues some of the checkpoints that it signed.
-    fn consistency(&self, connection: &Connection, size: u64) {
+    fn consistency(&self, connection: &Connection, size: u64) -> Result<(), Value> {
         let step = self.signed.len().div_ceil(8);
         for (from, root) in self.signed.iter().step_by(step) {
             let path = format!("/v1/ledgers/main/proof/consistency?from={from}&to={size}");
-            let body: Value = serde_json::from_slice(&connection.get(&path)).unwrap();
+            let body: Value = serde_json::from_slice(&connection.read(&path)?).unwrap();
             let hashes = body.get("hashes").and_then(Value::as_array).unwrap();
             let hashes: Vec<TreeHash> =
                 hashes.iter().map(|hash| hash.as_str().unwrap().parse().unwrap()).collect();
             let end = self.tree.root();
             verify_consistency(*from, root, size, &end, &hashes).unwrap();
         }
+        Ok(())
     }
 
     /// A record is served with all that it was posted with.

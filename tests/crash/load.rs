@@ -67,13 +67,19 @@ impl Connection {
     }
 
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
+        self.read(path).unwrap_or_else(|problem| panic!("{path}: {problem}"))
+    }
+
+    /// What is at the path, or the problem that the server has with it.
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, Value> {
         let request = self.agent.get(format!("{}{path}", self.url));
         let mut response =
             request.header("authorization", format!("Bearer {}", self.token)).call().unwrap();
         let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
-        let status = response.status();
-        assert!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&body));
-        body
+        if response.status().is_success() {
+            return Ok(body);
+        }
+        Err(serde_json::from_slice(&body).unwrap())
     }
 
     pub(crate) fn post(&self, post: &Post) -> Answer {
