@@ -25,9 +25,10 @@
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
 //! | store  | durable append-only bytes | canon record proof seal | sled zstd quick_cache |
 //! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal store | - |
+//! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
 //! | access | who may do what: tokens and roles | canon | - |
-//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal ledger access | axum axum_server tower tower_http |
-//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify store ledger access http | clap anyhow indicatif toml ureq |
+//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal ledger search access | axum axum_server tower tower_http |
+//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify store ledger search access http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
 
 pub mod access;
 pub mod canon;
@@ -37,5 +38,6 @@ pub mod ledger;
 pub mod proof;
 pub mod record;
 pub mod seal;
+pub mod search;
 pub mod store;
 pub mod verify;

@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::committer::{Built, Reply};
 use super::error::with_causes;
 use super::sequencer::Sequencer;
-use super::view::Progress;
+use super::view::{Following, Progress};
 use super::{Error, Prepared, Random, Receipt, SubmitError, View};
 use crate::record::Event;
 use crate::seal::VerifierKey;
-use crate::store::{Meta, Reader};
+use crate::store::{Committed, Meta, Reader};
 
 /// Records that the writer takes into one batch, and that one request may have (SPEC 7.2).
 pub const BATCH_RECORDS_MAX: usize = 1_024;
@@ -93,6 +93,12 @@ impl Ledger {
     /// The log as it was last published.
     pub fn view(&self) -> View {
         View::new(self.reader.clone(), self.progress.published())
+    }
+
+    /// The log for one who follows it. It outlives the ledger, and does not keep it open.
+    pub fn committed(&self) -> Arc<dyn Committed> {
+        let (reader, progress) = (self.reader.clone(), Arc::clone(&self.progress));
+        Arc::new(Following { reader, progress })
     }
 
     /// Whether a commit failed, so that the ledger takes no records until it is opened again.

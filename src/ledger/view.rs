@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{Error, SubmitError, known};
 use crate::canon::TreeHash;
 use crate::proof::{self, Tree};
 use crate::seal::SignedCheckpoint;
-use crate::store::{self, BatchHeader, Reader, StoredPart};
+use crate::store::{self, BatchHeader, Committed, Reader, StoredPart};
 
 /// A committed state of the log: its tree, and the checkpoint over it.
 #[derive(Clone, Debug)]
@@ -70,6 +71,16 @@ impl Progress {
         }
     }
 
+    /// The number of published entries, as soon as it is more than `known`, and at the latest when
+    /// the patience is over or nothing more will come.
+    fn size_beyond(&self, known: u64, patience: Duration) -> u64 {
+        let waiting =
+            |state: &mut State| state.published.tree.size() <= known && state.phase == Phase::Open;
+        let state = self.moved.wait_timeout_while(self.lock(), patience, waiting);
+        let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
+        state.published.tree.size()
+    }
+
     /// Whether something failed, so that nothing is written any more.
     pub(super) fn is_halted(&self) -> bool {
         self.lock().phase == Phase::Halted
@@ -110,6 +121,23 @@ impl Drop for HaltOnDrop {
         state.phase = state.phase.max(self.end);
         drop(state);
         self.progress.moved.notify_all();
+    }
+}
+
+/// The log for one who follows it: unlike a [`super::Ledger`], it does not keep the ledger open.
+#[derive(Clone, Debug)]
+pub(super) struct Following {
+    pub(super) reader: Reader,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Committed for Following {
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn size_beyond(&self, known: u64, patience: Duration) -> u64 {
+        self.progress.size_beyond(known, patience)
     }
 }
 

@@ -31,4 +31,4 @@ pub use disk::{Faults, NoFaults, Step, sync_folder};
 pub use error::Error;
 pub use journal::{Appender, Batch, BatchHeader, Keys, Record};
 pub use open::{Head, Inspection, Meta, Opened, Options, inspect, open};
-pub use reader::{Reader, Tiles};
+pub use reader::{Committed, Reader, Tiles};

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
@@ -16,6 +17,16 @@ use crate::proof::{Tile, TileReader, Tree};
 const BLOCKS_CACHED: usize = 2_048;
 /// Expanded tiles kept for the next proof, of 16 KiB each.
 const TILES_CACHED: usize = 512;
+
+/// A log that grows, for one who derives something from it.
+pub trait Committed: std::fmt::Debug + Send + Sync {
+    /// Reads what was committed.
+    fn reader(&self) -> &Reader;
+
+    /// The number of published entries, as soon as it is more than `known`, and at the latest when
+    /// the patience is over or nothing more will come.
+    fn size_beyond(&self, known: u64, patience: Duration) -> u64;
+}
 
 /// Reads a ledger's database. What is committed may be newer than what is published: asking only
 /// for seqs below the published size is the caller's part.

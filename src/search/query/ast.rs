@@ -1,0 +1,115 @@
+//! What a query means.
+
+use std::ops::Bound;
+
+/// A condition on records.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Query {
+    /// Every record.
+    All,
+    /// Records for which every part holds. It has at least two parts.
+    And(Vec<Self>),
+    /// Records for which some part holds. It has at least two parts.
+    Or(Vec<Self>),
+    /// Records for which the part does not hold.
+    Not(Box<Self>),
+    /// Records whose text, that is all content and all strings of `data`, has these words.
+    Text(Words),
+    /// Records with such a value in a field.
+    Field(Field, Match),
+    /// Records in which a member of `data` or `content`, named by its path (`data.server`,
+    /// `content.arguments.to`), has these words, or is there at all.
+    Path(String, Option<Words>),
+    /// Records with a number or a moment between two bounds.
+    Range(NumberField, Span),
+}
+
+/// Words that follow one another within one string, folded ([`crate::search::text::words`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The words. There is at least one.
+    pub words: Vec<String>,
+    /// Whether the last one is only the beginning of a word.
+    pub prefix: bool,
+}
+
+/// A field of names and ids.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// The accountable user.
+    User,
+    /// The session.
+    Session,
+    /// The agent.
+    Agent,
+    /// The tool of an invocation, and of its result and of the calls that it made.
+    Tool,
+    /// The kind of record.
+    Kind,
+    /// The model that was asked for, or that answered.
+    Model,
+    /// The id of a tool call.
+    CallId,
+    /// The host of an API call's URL, or its service.
+    Host,
+    /// The method of an API call.
+    Method,
+    /// The path of an API call's URL, or its operation.
+    UrlPath,
+    /// A label, by its key.
+    Label(String),
+    /// A flag that the ledger raised.
+    Flag,
+    /// The grant under which the agent acted, and the grant itself.
+    Delegation,
+    /// The record's own id.
+    Id,
+    /// The OpenTelemetry trace.
+    Trace,
+    /// A document, by the key that the index has for it.
+    Document,
+}
+
+/// What a field's value must be. Values are folded where the field's case does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// This, as a whole.
+    Is(String),
+    /// Something that begins with this.
+    Prefix(String),
+    /// Anything: the record has such a field.
+    Any,
+}
+
+/// What a range is over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NumberField {
+    /// The record's number in the ledger.
+    Seq,
+    /// When the server took it, in nanoseconds since 1970.
+    Received,
+    /// When it happened, as the sender says, in nanoseconds since 1970.
+    Occurred,
+    /// The status of an API call.
+    Status,
+    /// A number in `data` or `content`, by its path. It is compared as a double.
+    Path(String),
+}
+
+/// A bound's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// A seq, a status, or nanoseconds since 1970.
+    Whole(i64),
+    /// A number in `data` or `content`.
+    Real(f64),
+}
+
+/// From where to where, both ends as they are said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// The lower end.
+    pub from: Bound<Number>,
+    /// The upper end.
+    pub to: Bound<Number>,
+}
