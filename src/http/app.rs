@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::error::ApiError;
+use super::indexes::Indexes;
 use crate::access::{Action, Grant, TokenFile};
 use crate::ledger::{self, Clock, Ledger, Ledgers, Random};
 use crate::record::LedgerName;
+use crate::search::Index;
 
 /// Bounds on what clients can make the server hold.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,7 @@ pub struct App {
     pub(super) tokens: Arc<TokenFile>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    pub(super) indexes: Arc<Indexes>,
     pub(super) limits: Limits,
     /// Room for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
@@ -62,9 +66,16 @@ impl App {
         environment: &ledger::Environment,
         limits: Limits,
     ) -> Self {
+        let folder = ledgers.settings().data.join("search");
+        let indexes = Indexes::new(folder, Arc::clone(&environment.random));
+        // The others are followed from the first time on that somebody asks for them.
+        for name in ledgers.names().unwrap_or_default() {
+            ledgers.opened(&name).and_then(|ledger| indexes.of(&ledger));
+        }
         Self {
             ledgers,
             tokens,
+            indexes: Arc::new(indexes),
             clock: Arc::clone(&environment.clock),
             random: Arc::clone(&environment.random),
             limits,
@@ -98,8 +109,26 @@ impl App {
         if let Some(ledger) = self.ledgers.opened(&name) {
             return Ok(ledger);
         }
-        let ledgers = Arc::clone(&self.ledgers);
-        blocking(move || Ok(ledgers.get(&name)?)).await
+        let (ledgers, indexes) = (Arc::clone(&self.ledgers), Arc::clone(&self.indexes));
+        blocking(move || {
+            let ledger = ledgers.get(&name)?;
+            indexes.of(&ledger);
+            Ok(ledger)
+        })
+        .await
+    }
+
+    /// The index of a ledger.
+    pub(super) fn index(&self, ledger: &Ledger) -> Result<Arc<Index>, ApiError> {
+        self.indexes.of(ledger).ok_or_else(|| {
+            let detail = "the ledger cannot be searched: the server's log says why";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "index_unavailable", detail)
+        })
+    }
+
+    /// Stops following ledgers, so that they can be closed.
+    pub(super) fn close(&self) {
+        self.indexes.close();
     }
 }
 

@@ -171,11 +171,13 @@ pub(super) struct KnownCode {
 }
 
 /// The codes of errors that are not about a posted record.
-const CODES: [(&str, StatusCode); 26] = [
+const CODES: [(&str, StatusCode); 28] = [
     ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
     ("body_unreadable", StatusCode::BAD_REQUEST),
     ("busy", StatusCode::TOO_MANY_REQUESTS),
     ("encoding_unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("index_behind", StatusCode::SERVICE_UNAVAILABLE),
+    ("index_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     ("internal", StatusCode::INTERNAL_SERVER_ERROR),
     ("ledger_exists", StatusCode::CONFLICT),
     ("ledger_halted", StatusCode::SERVICE_UNAVAILABLE),

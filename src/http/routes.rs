@@ -10,7 +10,8 @@ use super::ledgers::LedgerBody;
 use super::proofs::{ConsistencyBody, ProofBody};
 use super::records::{List, RecordBody, SessionBody};
 use super::tokens::TokenBody;
-use super::{App, audit, health, ledgers, openapi, proofs, records, tokens};
+use super::search::{IndexBody, SearchBody, SessionsBody};
+use super::{App, audit, health, ledgers, openapi, proofs, records, search, tokens};
 use crate::ledger::archive::ArchiveMeta;
 
 /// One method of one path.
@@ -44,6 +45,8 @@ pub(super) struct Parameter {
 pub(super) enum Of {
     Number { required: bool },
     OneOf(&'static [&'static str]),
+    Text,
+    Bool,
 }
 
 /// A form of a body.
@@ -64,6 +67,31 @@ pub(super) struct Answer {
 
 const fn number(name: &'static str, required: bool, what: &'static str) -> Parameter {
     Parameter { name, what, of: Of::Number { required } }
+}
+
+const fn words(name: &'static str, what: &'static str) -> Parameter {
+    Parameter { name, what, of: Of::Text }
+}
+
+/// What can be asked of records and of sessions alike.
+macro_rules! asked {
+    ($($more:expr),* $(,)?) => {
+        &[
+            words("q", "A query, in the language of QUERY.md."),
+            words("user", "Only records of this user."),
+            words("session", "Only records of this session."),
+            words("agent", "Only records of this agent."),
+            words("tool", "Only records of this tool."),
+            words("kind", "Only records of this kind."),
+            words("flag", "Only records with this flag."),
+            words("since", "Only records received at this time or later: RFC 3339, a date, or `2h` ago."),
+            words("until", "Only records received before this time."),
+            number("limit", false, "Items of a page, by default 50."),
+            number("after", false, "Where the page begins: `after` of the page before."),
+            number("wait_for", false, "Answers once the record of this seq can be found."),
+            $($more,)*
+        ]
+    };
 }
 
 const fn json<T: JsonSchema>(example: Option<&'static str>) -> Media {
@@ -171,6 +199,65 @@ pub(super) const ROUTES: &[Route] = &[
             },
         ],
         codes: &["no_records", "too_many_records", "busy", "ledger_halted", "RECORD"],
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/records",
+        handler: || get(search::search),
+        id: "searchRecords",
+        summary: "Finds records, page by page: at most 1,000 to a page.",
+        roles: INVESTIGATOR,
+        query: asked![
+            Parameter {
+                name: "order",
+                what: "By seq: the newest first (the default), or the oldest first.",
+                of: Of::OneOf(&["desc", "asc"]),
+            },
+            words("facets", "What to count, with commas between: user, session, agent, tool, kind, flag."),
+            Parameter {
+                name: "histogram",
+                what: "Counts when the records were received.",
+                of: Of::Bool,
+            },
+        ],
+        answers: &[ok(&[json::<SearchBody>(None)])],
+        codes: &["busy", "index_behind", "index_unavailable"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/sessions",
+        handler: || get(search::sessions),
+        id: "listSessions",
+        summary: "Lists the sessions of the records that match, page by page: at most 100 to a page.",
+        roles: INVESTIGATOR,
+        query: asked![],
+        answers: &[ok(&[json::<SessionsBody>(None)])],
+        codes: &["busy", "index_behind", "index_unavailable"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/index",
+        handler: || get(search::index),
+        id: "getIndex",
+        summary: "Says how far the index is that searches use.",
+        roles: INVESTIGATOR,
+        answers: &[ok(&[json::<IndexBody>(None)])],
+        codes: &["index_unavailable"],
+        ..NOTHING
+    },
+    Route {
+        method: "post",
+        path: "/v1/ledgers/{ledger}/reindex",
+        handler: || post(search::reindex),
+        id: "rebuildIndex",
+        summary: "Builds the index again, beside the one in use. Does nothing if one is being built.",
+        roles: ADMIN,
+        answers: &[Answer {
+            status: StatusCode::ACCEPTED,
+            what: "It is being built.",
+            media: &[json::<IndexBody>(None)],
+        }],
+        codes: &["index_unavailable"],
+        ..NOTHING
     },
     Route {
         path: "/v1/ledgers/{ledger}/records/{id}",

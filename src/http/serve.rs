@@ -9,6 +9,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 
+use super::app::blocking;
 use super::connection::{Gate, connections_max};
 use super::{App, router};
 
@@ -56,15 +57,26 @@ pub async fn serve(
         stop.await;
         stopping.graceful_shutdown(Some(drain));
     });
-    let service = router(app).into_make_service();
+    let service = router(app.clone()).into_make_service();
     let gate = Gate::new(connections_max());
     let mut server = axum_server::from_tcp(listener)?.first_request_timeout(FIRST_HEAD_TIMEOUT);
     limit(server.http_builder());
     let server = server.handle(handle);
-    let Some(tls) = tls else { return server.acceptor(gate).serve(service).await };
-    let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
-    let acceptor = RustlsAcceptor::new(config).handshake_timeout(FIRST_HEAD_TIMEOUT);
-    server.acceptor(acceptor.acceptor(gate)).serve(service).await
+    let served = match tls {
+        None => server.acceptor(gate).serve(service).await,
+        Some(tls) => {
+            let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
+            let acceptor = RustlsAcceptor::new(config).handshake_timeout(FIRST_HEAD_TIMEOUT);
+            server.acceptor(acceptor.acceptor(gate)).serve(service).await
+        }
+    };
+    blocking(move || {
+        app.close();
+        Ok(())
+    })
+    .await
+    .map_err(|_| io::Error::other("an index could not be closed"))?;
+    served
 }
 
 fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {

@@ -8,7 +8,28 @@
 //! (relative times are resolved against a moment that the caller gives) and knows no HTTP. Start with
 //! [`query`].
 
+mod compile;
+mod document;
+mod error;
+mod follower;
+mod gather;
+mod index;
 pub mod query;
+mod schema;
+mod sessions;
+mod snippet;
 pub mod text;
+mod writer;
 
+pub use error::Error;
+pub use gather::{Facet, Order};
+pub use index::{FacetCounts, Found, Histogram, Index, Request};
 pub use query::Query;
+pub use sessions::SessionHit;
+pub use snippet::{Highlighter, Snippet};
+
+use std::io;
+use std::sync::Arc;
+
+/// Where the secret of a new index comes from.
+pub type Secrets = Arc<dyn Fn() -> io::Result<[u8; 32]> + Send + Sync>;

@@ -23,7 +23,7 @@ pub struct Word<'a> {
 /// A word is a run of letters and digits; in scripts that put no spaces between words, each character
 /// is one (UAX #29), so that a phrase finds them in a row. Words are folded ([`fold`]), and cut after
 /// [`WORD_BYTES_MAX`] bytes.
-pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
+pub fn words(text: &str) -> Words<'_> {
     Words { text, runs: Runs { text, at: 0 }, inner: None }
 }
 
@@ -75,7 +75,8 @@ fn is_of_word(character: char) -> bool {
     character.is_alphanumeric() || unicode_normalization::char::is_combining_mark(character)
 }
 
-struct Words<'a> {
+/// See [`words`].
+pub struct Words<'a> {
     text: &'a str,
     runs: Runs<'a>,
     /// The words of a run that is not ASCII, the last first, with their places.

@@ -70,6 +70,31 @@ pub enum Field {
     Document,
 }
 
+impl Field {
+    /// Whether values of the field are compared folded ([`crate::search::text::fold`]): names are, ids
+    /// and paths are not.
+    pub const fn folds(&self) -> bool {
+        match self {
+            Self::User
+            | Self::Agent
+            | Self::Tool
+            | Self::Kind
+            | Self::Model
+            | Self::Host
+            | Self::Method
+            | Self::Label(_)
+            | Self::Flag => true,
+            Self::Session
+            | Self::CallId
+            | Self::UrlPath
+            | Self::Delegation
+            | Self::Id
+            | Self::Trace
+            | Self::Document => false,
+        }
+    }
+}
+
 /// What a field's value must be. Values are folded where the field's case does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {

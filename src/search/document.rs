@@ -1,0 +1,299 @@
+//! What the index takes from a record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tantivy::TantivyDocument;
+use tantivy::schema::OwnedValue;
+
+use super::schema::{BETWEEN, Fields};
+use super::text::{fold, words};
+use crate::canon::keyed_lookup_key;
+use crate::record::{Kind, Timestamp};
+use crate::store::StoredPart;
+
+/// Bytes of the longest path by which a member is found. Words below a longer one are found as text.
+pub(super) const PATH_BYTES_MAX: usize = 512;
+/// Numbers of one record that are found by ranges, the first ones in the order of their paths. Each
+/// path of the ledger takes a column of the index, so that a record must not bring any number of them.
+pub(super) const NUMBERS_MAX: usize = 256;
+/// Words that a text has at least if it is a document that is recognised elsewhere. Shorter ones are
+/// the same by chance.
+const DOCUMENT_WORDS_MIN: usize = 5;
+
+/// A part of a record's content, with the name that its entry has for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) name: &'a str,
+    pub(super) stored: &'a StoredPart,
+}
+
+/// An entry as the index reads it. The store is believed: what is checked here is only what is needed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Indexed {
+    agent: Option<Named>,
+    #[serde(default)]
+    content: Vec<PartName>,
+    #[serde(default)]
+    pub(super) data: Value,
+    delegation: Option<String>,
+    #[serde(default)]
+    flags: Vec<String>,
+    kind: Kind,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    occurred_at: Timestamp,
+    received_at: Timestamp,
+    pub(super) seq: u64,
+    session: Option<Named>,
+    trace: Option<Trace>,
+    user: Option<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct PartName {
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Trace {
+    trace_id: String,
+}
+
+impl Indexed {
+    /// The content's parts with their names.
+    pub(super) fn parts<'a>(
+        &'a self,
+        stored: &'a [StoredPart],
+    ) -> impl Iterator<Item = Part<'a>> + Clone {
+        let names = self.content.iter().map(|part| part.name.as_str());
+        names.zip(stored).map(|(name, stored)| Part { name, stored })
+    }
+
+    /// What the index keeps of the record.
+    pub(super) fn document(
+        &self,
+        fields: &Fields,
+        secret: &[u8; 32],
+        stored: &[StoredPart],
+    ) -> TantivyDocument {
+        let mut document = TantivyDocument::new();
+        document.add_u64(fields.seq, self.seq);
+        document.add_i64(fields.received, nanos(self.received_at));
+        document.add_i64(fields.occurred, nanos(self.occurred_at));
+        document.add_text(fields.kind, self.kind.as_str());
+        for (field, named) in [
+            (fields.user, &self.user),
+            (fields.session, &self.session),
+            (fields.agent, &self.agent),
+        ] {
+            if let Some(named) = named {
+                document.add_text(field, &named.id);
+            }
+        }
+        for flag in &self.flags {
+            document.add_text(fields.flag, flag);
+        }
+        for (key, value) in &self.labels {
+            document.add_text(fields.label, format!("{key}{BETWEEN}{}", fold(value)));
+        }
+        if let Some(delegation) = &self.delegation {
+            document.add_text(fields.delegation, delegation);
+        }
+        if let Some(trace) = &self.trace {
+            document.add_text(fields.trace, &trace.trace_id);
+        }
+        self.add_data(fields, &mut document);
+        let mut members = Members { fields, document, numbers: Vec::new(), paths: BTreeSet::new() };
+        members.add("data", &self.data);
+        for part in self.parts(stored) {
+            if let Some(value) = value_of(part) {
+                members.add(&format!("content.{}", part.name), &value);
+            }
+        }
+        let mut document = members.finish();
+        for key in self.documents(secret, stored) {
+            document.add_u64(fields.document, key);
+        }
+        document
+    }
+
+    /// The fields that the kind's data has.
+    fn add_data(&self, fields: &Fields, document: &mut TantivyDocument) {
+        let text = |pointer: &str| self.data.pointer(pointer).and_then(Value::as_str);
+        for (field, pointer) in [
+            (fields.tool, "/tool"),
+            (fields.call_id, "/call_id"),
+            (fields.method, "/method"),
+            (fields.model, "/model/requested"),
+            (fields.host, "/service"),
+            (fields.url_path, "/operation"),
+            (fields.delegation, "/delegation"),
+        ] {
+            if let Some(value) = text(pointer) {
+                document.add_text(field, value);
+            }
+        }
+        let (requested, served) = (text("/model/requested"), text("/model/served"));
+        if let Some(served) = served.filter(|served| requested != Some(served)) {
+            document.add_text(fields.model, served);
+        }
+        let url = text("/url").filter(|_| self.kind == Kind::ApiCall);
+        if let Some((host, path)) = url.map(host_and_path) {
+            document.add_text(fields.host, host);
+            document.add_text(fields.url_path, path);
+        }
+        if let Some(status) = self.data.pointer("/status_code").and_then(Value::as_u64) {
+            document.add_u64(fields.status, status);
+        }
+    }
+
+    /// The keys of the documents that the record brings into a session, each once.
+    ///
+    /// A document is a string that came from outside, compared by its words, so that case, blanks and
+    /// marks do not matter; or what a store calls a document, by its id.
+    pub(super) fn documents(&self, secret: &[u8; 32], stored: &[StoredPart]) -> BTreeSet<u64> {
+        let mut keys = BTreeSet::new();
+        if !brings_text(self.kind) {
+            return keys;
+        }
+        let mut text = |_: &str, leaf: &Value| {
+            let Value::String(text) = leaf else { return };
+            let mut folded = Vec::new();
+            let mut count = 0;
+            for word in words(text) {
+                folded.extend_from_slice(word.folded.as_bytes());
+                folded.push(b' ');
+                count += 1;
+            }
+            if count >= DOCUMENT_WORDS_MIN {
+                keys.insert(keyed_lookup_key(secret, &folded));
+            }
+        };
+        for part in self.parts(stored) {
+            if let Some(value) = value_of(part) {
+                walk(&value, &mut String::new(), &mut text);
+            }
+        }
+        let source = self.data.pointer("/source").and_then(Value::as_str).unwrap_or("");
+        let listed = self.data.pointer("/documents").and_then(Value::as_array);
+        for id in listed.into_iter().flatten().filter_map(|one| one.get("id")?.as_str()) {
+            let name = [source.as_bytes(), b"\0", id.as_bytes()].concat();
+            keys.insert(keyed_lookup_key(secret, &name));
+        }
+        keys
+    }
+}
+
+/// Whether records of this kind bring text into a session that the agent did not write.
+fn brings_text(kind: Kind) -> bool {
+    [Kind::Retrieval, Kind::ToolResult, Kind::Memory, Kind::Prompt, Kind::AppEvent].contains(&kind)
+}
+
+/// Nanoseconds since 1970, as far as the index can count them: until 2262.
+pub(super) fn nanos(time: Timestamp) -> i64 {
+    i64::try_from(time.unix_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The JSON of a part, unless it was erased.
+pub(super) fn value_of(part: Part<'_>) -> Option<Value> {
+    match part.stored {
+        StoredPart::Kept { bytes, .. } => serde_json::from_slice(bytes).ok(),
+        StoredPart::Erased => None,
+    }
+}
+
+/// Host and path of an absolute URL, without port and query.
+fn host_and_path(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = authority.rsplit_once(':').filter(port).map_or(authority, |(host, _)| host);
+    (host, path)
+}
+
+/// Calls `leaf` with every string, number and boolean in a value, and its path: names of members,
+/// joined with dots. What stands in an array has the array's path.
+pub(super) fn walk<'v>(
+    value: &'v Value,
+    path: &mut String,
+    leaf: &mut impl FnMut(&str, &'v Value),
+) {
+    match value {
+        Value::Null => {}
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => leaf(path, value),
+        Value::Array(values) => values.iter().for_each(|value| walk(value, path, leaf)),
+        Value::Object(members) => {
+            let length = path.len();
+            for (name, value) in members {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(name);
+                walk(value, path, leaf);
+                path.truncate(length);
+            }
+        }
+    }
+}
+
+/// Collects what is found by its words and by its path.
+struct Members<'f> {
+    fields: &'f Fields,
+    document: TantivyDocument,
+    numbers: Vec<(String, OwnedValue)>,
+    paths: BTreeSet<String>,
+}
+
+impl Members<'_> {
+    fn add(&mut self, root: &str, value: &Value) {
+        let mut member = String::new();
+        let mut path = root.to_owned();
+        walk(value, &mut path, &mut |path, leaf| {
+            let text = match leaf {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            self.document.add_text(self.fields.text, &text);
+            if path.len() > PATH_BYTES_MAX {
+                return;
+            }
+            member.clear();
+            member.extend([path, "\0", &text]);
+            self.document.add_text(self.fields.member, &member);
+            if let Some(number) = leaf.as_f64()
+                && self.numbers.len() < NUMBERS_MAX
+            {
+                self.numbers.push((path.to_owned(), OwnedValue::F64(number)));
+            }
+            if !self.paths.contains(path) {
+                let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+                let above = ends.filter_map(|end| path.get(..end));
+                self.paths.extend(above.map(ToOwned::to_owned));
+            }
+        });
+    }
+
+    fn finish(mut self) -> TantivyDocument {
+        for path in &self.paths {
+            self.document.add_text(self.fields.path, path);
+        }
+        if !self.numbers.is_empty() {
+            // Several numbers of one path are values of one member.
+            let mut object: BTreeMap<String, Vec<OwnedValue>> = BTreeMap::new();
+            for (path, number) in self.numbers {
+                object.entry(path).or_default().push(number);
+            }
+            let members = object.into_iter().map(|(path, all)| (path, OwnedValue::Array(all)));
+            self.document.add_object(self.fields.number, members.collect());
+        }
+        self.document
+    }
+}

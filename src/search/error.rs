@@ -1,0 +1,32 @@
+//! What can go wrong with a search.
+
+use crate::store;
+
+/// A search could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A stored entry cannot be read.
+    #[error("the entry at seq {seq} cannot be read")]
+    Entry {
+        /// Where it stands.
+        seq: u64,
+    },
+    /// The index failed. It is built again by itself.
+    #[error("the index failed")]
+    Index(#[from] tantivy::TantivyError),
+    /// A file of the index could not be used.
+    #[error("cannot use {path}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The query asks for something that the index cannot answer.
+    #[error("{0}")]
+    Unanswerable(&'static str),
+}

@@ -1,0 +1,195 @@
+//! The follower: a thread that keeps an index behind its log, by as little as it can.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tantivy::Searcher;
+
+use super::schema::Fields;
+use super::writer::{Secret, Writer};
+use super::{Error, Secrets};
+use crate::store::Committed;
+
+/// Time between two commits while records keep coming in: they are searchable well within a second.
+const COMMIT_EVERY: Duration = Duration::from_millis(300);
+/// How much of the time commits may take: one part in so many.
+const COMMIT_SHARE: u32 = 3;
+/// Records by which the index may be behind before it counts as being built, and commits seldom.
+const BEHIND: u64 = 50_000;
+/// Records after which an index that is being built commits.
+const BUILD_COMMIT: u64 = 250_000;
+/// How long the thread waits for records before it looks whether it is to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The same, while records wait for their commit.
+const PATIENCE_PENDING: Duration = Duration::from_millis(20);
+/// How long it waits after a failure, at most.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What can be searched at a moment.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) searcher: Searcher,
+    pub(super) fields: Arc<Fields>,
+    pub(super) secret: Secret,
+    /// The number of records in it: all of the log below this seq.
+    pub(super) through: u64,
+}
+
+/// A thread that follows a log, and what it has reached.
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    log: Arc<dyn Committed>,
+    folder: PathBuf,
+    secrets: Secrets,
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    /// Somebody waits for the records below this seq.
+    wanted: u64,
+    stopping: bool,
+}
+
+impl Follower {
+    /// Starts to follow a log into a folder.
+    pub(super) fn start(
+        log: Arc<dyn Committed>,
+        folder: PathBuf,
+        secrets: Secrets,
+    ) -> io::Result<Self> {
+        let (state, moved) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { log, folder, secrets, state, moved });
+        let following = Arc::clone(&shared);
+        let thread =
+            thread::Builder::new().name("index".to_owned()).spawn(move || following.run())?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The folder of the index.
+    pub(super) fn folder(&self) -> &PathBuf {
+        &self.shared.folder
+    }
+
+    /// What can be searched now. `None` until the index was opened.
+    pub(super) fn current(&self) -> Option<Current> {
+        self.shared.lock().current.clone()
+    }
+
+    /// The number of records that can be found.
+    pub(super) fn through(&self) -> u64 {
+        self.shared.lock().current.as_ref().map_or(0, |current| current.through)
+    }
+
+    /// Waits until the record at `seq` can be found. Says whether it can.
+    pub(super) fn wait_for(&self, seq: u64, patience: Duration) -> bool {
+        let mut state = self.shared.lock();
+        state.wanted = state.wanted.max(seq.saturating_add(1));
+        let waiting = |state: &mut State| !state.stopping && state.through() <= seq;
+        let state = self.shared.moved.wait_timeout_while(state, patience, waiting);
+        state.unwrap_or_else(PoisonError::into_inner).0.through() > seq
+    }
+
+    /// Stops, and waits until the thread has let go of the log and of the folder.
+    pub(super) fn stop(&self) {
+        self.shared.lock().stopping = true;
+        self.shared.moved.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of an index panicked");
+        }
+        self.shared.lock().current = None;
+    }
+}
+
+impl State {
+    fn through(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.through)
+    }
+}
+
+impl Shared {
+    /// Follows until it is told to stop. What fails is tried again, from what is on disk: the index may
+    /// be on a disk that is full, or its folder may have been taken away.
+    fn run(&self) {
+        let mut pause = Duration::from_millis(250);
+        while let Err(error) = self.follow() {
+            let error = with_causes(&error);
+            tracing::error!(folder = %self.folder.display(), %error, "the index cannot go on");
+            let stopping =
+                self.moved.wait_timeout_while(self.lock(), pause, |state| !state.stopping);
+            if stopping.unwrap_or_else(PoisonError::into_inner).0.stopping {
+                return;
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn follow(&self) -> Result<(), Error> {
+        let reader = self.log.reader();
+        let size = self.log.size_beyond(0, Duration::ZERO);
+        let secret = || (self.secrets)();
+        let mut writer = Writer::open(&self.folder, reader, size, secret)?;
+        let fields = Arc::new(writer.fields().clone());
+        self.show(&writer, &fields);
+        let mut committed = Instant::now();
+        let mut every = COMMIT_EVERY;
+        loop {
+            let pending = writer.next() > writer.committed();
+            let patience = if pending { PATIENCE_PENDING } else { PATIENCE };
+            let size = self.log.size_beyond(writer.next(), patience);
+            let (stopping, wanted) = {
+                let state = self.lock();
+                (state.stopping, state.wanted)
+            };
+            if stopping {
+                return writer.commit();
+            }
+            writer.add(reader, size)?;
+            let due = if size.saturating_sub(writer.next()) > BEHIND {
+                writer.next() - writer.committed() >= BUILD_COMMIT
+            } else {
+                let wanted = writer.committed() < wanted && wanted <= writer.next();
+                wanted || committed.elapsed() >= every
+            };
+            if due && writer.next() > writer.committed() {
+                let began = Instant::now();
+                writer.commit()?;
+                self.show(&writer, &fields);
+                committed = Instant::now();
+                every = COMMIT_EVERY.max(began.elapsed() * COMMIT_SHARE);
+            }
+        }
+    }
+
+    /// Lets searches find what was committed.
+    fn show(&self, writer: &Writer, fields: &Arc<Fields>) {
+        let current = Current {
+            searcher: writer.searcher(),
+            fields: Arc::clone(fields),
+            secret: *writer.secret(),
+            through: writer.committed(),
+        };
+        self.lock().current = Some(current);
+        self.moved.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error and its causes on one line, for the log.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
