@@ -9,8 +9,8 @@ use super::describe::{Schemas, answered, octets, posted_records, taken, text};
 use super::ledgers::LedgerBody;
 use super::proofs::{ConsistencyBody, ProofBody};
 use super::records::{List, RecordBody, SessionBody};
-use super::tokens::TokenBody;
 use super::search::{IndexBody, SearchBody, SessionsBody};
+use super::tokens::TokenBody;
 use super::{App, audit, health, ledgers, openapi, proofs, records, search, tokens};
 use crate::ledger::archive::ArchiveMeta;
 
@@ -212,7 +212,10 @@ pub(super) const ROUTES: &[Route] = &[
                 what: "By seq: the newest first (the default), or the oldest first.",
                 of: Of::OneOf(&["desc", "asc"]),
             },
-            words("facets", "What to count, with commas between: user, session, agent, tool, kind, flag."),
+            words(
+                "facets",
+                "What to count, with commas between: user, session, agent, tool, kind, flag."
+            ),
             Parameter {
                 name: "histogram",
                 what: "Counts when the records were received.",

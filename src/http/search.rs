@@ -273,7 +273,8 @@ pub(super) async fn search(
 fn wait_for(index: &Index, seq: Option<u64>) -> Result<(), ApiError> {
     match seq {
         Some(seq) if !index.wait_for(seq, WAIT_MAX) => {
-            let detail = "the index does not have the record that was to be waited for: ask again later";
+            let detail =
+                "the index does not have the record that was to be waited for: ask again later";
             let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "index_behind", detail);
             Err(ApiError { retry_after_seconds: Some(5), ..error })
         }
@@ -415,11 +416,7 @@ pub(super) async fn sessions(
     Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes.await?))
 }
 
-fn summary(
-    index: &Index,
-    below: u64,
-    hit: search::SessionHit,
-) -> Result<SessionSummary, ApiError> {
+fn summary(index: &Index, below: u64, hit: search::SessionHit) -> Result<SessionSummary, ApiError> {
     let of_session = query::Match::Is(hit.id.clone());
     let query = Query::Field(query::Field::Session, of_session);
     let facets = [Facet::User, Facet::Agent, Facet::Kind, Facet::Flag];

@@ -28,7 +28,15 @@ impl Collector for NewestOfSessions {
     fn for_segment(&self, _: SegmentOrdinal, reader: &SegmentReader) -> tantivy::Result<Segment> {
         let columns = reader.fast_fields();
         let session = columns.str("session")?;
-        let newest = vec![0; session.as_ref().map_or(0, |column| column.ords().max_value().saturating_add(1).try_into().unwrap_or(0))];
+        let newest = vec![
+            0;
+            session.as_ref().map_or(0, |column| column
+                .ords()
+                .max_value()
+                .saturating_add(1)
+                .try_into()
+                .unwrap_or(0))
+        ];
         Ok(Segment { below: self.below, seq: columns.u64("seq")?, session, newest })
     }
 

@@ -71,9 +71,9 @@ impl Highlighter {
         }
         let entry: Indexed =
             serde_json::from_slice(entry).map_err(|_| Error::Entry { seq: u64::MAX })?;
-        let contents = entry.parts(stored).filter_map(|part: Part<'_>| {
-            Some((format!("content.{}", part.name), value_of(part)?))
-        });
+        let contents = entry
+            .parts(stored)
+            .filter_map(|part: Part<'_>| Some((format!("content.{}", part.name), value_of(part)?)));
         for (mut path, value) in contents.chain([("data".to_owned(), entry.data.clone())]) {
             let mut found = None;
             walk(&value, &mut path, &mut |path, leaf| {
@@ -99,7 +99,8 @@ impl Highlighter {
         let mut hits: Vec<Range<usize>> = Vec::new();
         for place in 0..words.len() {
             let rest = words.get(place..).unwrap_or_default();
-            let longest = wanted.iter().filter(|words| stands_at(words, rest)).map(|w| w.words.len());
+            let longest =
+                wanted.iter().filter(|words| stands_at(words, rest)).map(|w| w.words.len());
             if let Some(longest) = longest.max() {
                 let of_hit = rest.get(..longest).unwrap_or_default();
                 hits.extend(of_hit.iter().map(|word| word.range.clone()));
@@ -111,7 +112,8 @@ impl Highlighter {
         let start = text.floor_char_boundary(first.start.saturating_sub(AROUND_BYTES));
         let end = text.ceil_char_boundary((start + SNIPPET_BYTES_MAX).min(text.len()));
         let shown = start..end;
-        let highlights = hits.into_iter().filter(|hit| shown.start <= hit.start && hit.end <= shown.end);
+        let highlights =
+            hits.into_iter().filter(|hit| shown.start <= hit.start && hit.end <= shown.end);
         Some(Snippet {
             path: path.to_owned(),
             text: text.get(shown.clone())?.to_owned(),

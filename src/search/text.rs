@@ -22,9 +22,10 @@ pub struct Word<'a> {
 ///
 /// A word is a run of letters and digits; in scripts that put no spaces between words, each character
 /// is one (UAX #29), so that a phrase finds them in a row. Words are folded ([`fold`]), and cut after
-/// [`WORD_BYTES_MAX`] bytes.
+/// [`WORD_BYTES_MAX`] bytes. A character that stands for several words, such as `½`, gives each of
+/// them in its place: words that are written with blanks between them are found as themselves.
 pub fn words(text: &str) -> Words<'_> {
-    Words { text, runs: Runs { text, at: 0 }, inner: None }
+    Words { text, runs: Runs { text, at: 0 }, inner: Vec::new() }
 }
 
 /// A text in the form in which it is compared: its compatibility characters resolved, in lower case,
@@ -79,8 +80,8 @@ fn is_of_word(character: char) -> bool {
 pub struct Words<'a> {
     text: &'a str,
     runs: Runs<'a>,
-    /// The words of a run that is not ASCII, the last first, with their places.
-    inner: Option<Vec<Range<usize>>>,
+    /// The words of a run that is not ASCII, the last first.
+    inner: Vec<Word<'a>>,
 }
 
 impl<'a> Iterator for Words<'a> {
@@ -88,46 +89,61 @@ impl<'a> Iterator for Words<'a> {
 
     fn next(&mut self) -> Option<Word<'a>> {
         loop {
-            if let Some(range) = self.inner.as_mut().and_then(Vec::pop) {
-                let word = self.word(range);
-                if !word.folded.is_empty() {
-                    return Some(word);
-                }
-                continue;
+            if let Some(word) = self.inner.pop() {
+                return Some(word);
             }
-            let run = self.runs.next()?;
-            let text = self.text.get(run.clone()).unwrap_or("");
-            if text.is_ascii() {
-                return Some(self.word(run));
+            let range = self.runs.next()?;
+            let run = self.text.get(range.clone()).unwrap_or("");
+            if run.is_ascii() {
+                return Some(Word { folded: cut(fold(run)), range });
             }
-            let parts = text.split_word_bound_indices();
-            let parts = parts.map(|(at, part)| run.start + at..run.start + at + part.len());
-            let mut parts: Vec<_> = parts.collect();
-            parts.reverse();
-            self.inner = Some(parts);
+            for (at, part) in run.split_word_bound_indices() {
+                let at = range.start + at;
+                let words = settled(part, ROUNDS_MAX)
+                    .into_iter()
+                    .map(|word| Word { folded: cut(Cow::Owned(word)), range: at..at + part.len() });
+                self.inner.extend(words);
+            }
+            self.inner.reverse();
         }
     }
 }
 
-impl<'a> Words<'a> {
-    fn word(&self, range: Range<usize>) -> Word<'a> {
-        let folded = match fold(self.text.get(range.clone()).unwrap_or("")) {
-            Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
-            Cow::Owned(text) if text.len() <= WORD_BYTES_MAX => Cow::Owned(text),
-            Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
-        };
-        Word { folded, range }
+/// How often what folding gives is taken apart again. Twice is enough for all known characters.
+const ROUNDS_MAX: u8 = 4;
+
+/// The folded words of a part of a text. Folding can give blanks, signs and several words, so what it
+/// gives is taken apart and folded until that changes nothing.
+fn settled(part: &str, rounds: u8) -> Vec<String> {
+    let folded = fold(part);
+    if rounds == 0 || folded == part {
+        return if folded.is_empty() { Vec::new() } else { vec![folded.into_owned()] };
     }
+    let text = folded.as_ref();
+    let runs = Runs { text, at: 0 }.filter_map(|run| text.get(run));
+    let parts = runs.flat_map(UnicodeSegmentation::split_word_bounds);
+    parts.flat_map(|part| settled(part, rounds - 1)).collect()
 }
 
 /// The beginning of a word, as far as words are compared.
-fn cut(word: &str) -> &str {
+fn cut(word: Cow<'_, str>) -> Cow<'_, str> {
+    if word.len() <= WORD_BYTES_MAX {
+        return word;
+    }
     let end = word.floor_char_boundary(WORD_BYTES_MAX);
-    word.get(..end).unwrap_or(word)
+    match word {
+        Cow::Borrowed(word) => Cow::Borrowed(word.get(..end).unwrap_or(word)),
+        Cow::Owned(mut word) => {
+            word.truncate(end);
+            Cow::Owned(word)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn folded(text: &str) -> Vec<String> {
@@ -155,6 +171,21 @@ mod tests {
     #[test]
     fn scripts_without_spaces_have_a_word_for_each_character() {
         assert_eq!(folded("支付123発票"), ["支", "付", "123", "発", "票"]);
+    }
+
+    #[test]
+    fn a_character_that_stands_for_several_words_gives_each() {
+        assert_eq!(folded("½ cup"), ["1", "2", "cup"]);
+        assert_eq!(folded("ﷺ").len(), 4);
+        assert_eq!(folded("ﬁnal"), ["final"]);
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_found_as_themselves(text in "\\PC{0,30}|[a-zÀ-ʯ]{120,140}") {
+            let words = folded(&text);
+            prop_assert_eq!(folded(&words.join(" ")), words);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a query means.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 /// A condition on records.
@@ -42,7 +43,8 @@ pub enum Field {
     Session,
     /// The agent.
     Agent,
-    /// The tool of an invocation, and of its result and of the calls that it made.
+    /// The tool of an invocation: what a record itself says in `data.tool`. Results and API calls do not
+    /// say it; they lead to the invocation by their causes.
     Tool,
     /// The kind of record.
     Kind,
@@ -71,8 +73,31 @@ pub enum Field {
 }
 
 impl Field {
-    /// Whether values of the field are compared folded ([`crate::search::text::fold`]): names are, ids
-    /// and paths are not.
+    /// The field's name in a query.
+    pub fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::User => "user",
+            Self::Session => "session",
+            Self::Agent => "agent",
+            Self::Tool => "tool",
+            Self::Kind => "kind",
+            Self::Model => "model",
+            Self::CallId => "call_id",
+            Self::Host => "host",
+            Self::Method => "method",
+            Self::UrlPath => "path",
+            Self::Label(key) => return Cow::Owned(format!("label.{key}")),
+            Self::Flag => "flag",
+            Self::Delegation => "delegation",
+            Self::Id => "id",
+            Self::Trace => "trace",
+            Self::Document => "document",
+        })
+    }
+
+    /// Whether the case of its values does not matter: they are compared folded
+    /// ([`crate::search::text::fold`]). The ids of sessions, calls and records and the paths of URLs
+    /// differ by case alone, so they are compared as they are.
     pub const fn folds(&self) -> bool {
         match self {
             Self::User
@@ -95,7 +120,7 @@ impl Field {
     }
 }
 
-/// What a field's value must be. Values are folded where the field's case does not matter.
+/// What a field's value must be. Values are folded where the field folds ([`Field::folds`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
     /// This, as a whole.
@@ -121,10 +146,24 @@ pub enum NumberField {
     Path(String),
 }
 
+impl NumberField {
+    /// The field's name in a query.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Seq => "seq",
+            Self::Received => "received",
+            Self::Occurred => "occurred",
+            Self::Status => "status",
+            Self::Path(path) => path,
+        }
+    }
+}
+
 /// A bound's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
-    /// A seq, a status, or nanoseconds since 1970.
+    /// A seq, a status, or nanoseconds since 1970; moments after the last that fits, in April 2262, are
+    /// that one.
     Whole(i64),
     /// A number in `data` or `content`.
     Real(f64),
