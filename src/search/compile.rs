@@ -4,12 +4,13 @@ use std::ops::Bound;
 
 use tantivy::Term;
 use tantivy::query::{
-    AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, Occur,
-    PhrasePrefixQuery, PhraseQuery, Query as Lookup, RangeQuery, TermQuery,
+    AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, Occur, PhraseQuery,
+    Query as Lookup, RangeQuery, RegexPhraseQuery, TermQuery,
 };
 use tantivy::schema::{Field as IndexField, IndexRecordOption};
 
 use super::Error;
+use super::document::number_key;
 use super::query::{Field, Match, Number, NumberField, Query, Span, Words};
 use super::schema::{BETWEEN, Fields};
 use super::text::fold;
@@ -77,9 +78,13 @@ impl Compiler<'_> {
             ([word], true) => beginning(field, &format!("{before}{word}")),
             (words, false) => Box::new(PhraseQuery::new(words.iter().map(text).collect())),
             (words, true) => {
-                let mut phrase = PhrasePrefixQuery::new(words.iter().map(text).collect());
-                phrase.set_max_expansions(u32::MAX);
-                Box::new(phrase)
+                let patterns = words.iter().map(|word| escaped(&format!("{before}{word}")));
+                let mut patterns: Vec<String> = patterns.collect();
+                if let Some(last) = patterns.last_mut() {
+                    last.push_str(".*");
+                }
+                // Unlike a phrase with a prefix, which leaves words out beyond its limit, it fails.
+                Box::new(RegexPhraseQuery::new(field, patterns))
             }
         }
     }
@@ -146,7 +151,7 @@ impl Compiler<'_> {
             NumberField::Received => fields.received,
             NumberField::Occurred => fields.occurred,
             NumberField::Path(path) => {
-                let path = path.replace('\\', "\\\\").replace('.', "\\.");
+                let path = number_key(path);
                 let term = |number: f64| {
                     let mut term = Term::from_field_json_path(fields.number, &path, false);
                     term.append_type_and_fast_value(number);
@@ -166,6 +171,18 @@ impl Compiler<'_> {
 
 fn term(term: Term) -> Box<dyn Lookup> {
     Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+}
+
+/// A pattern that means this text and nothing else.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if r"\.+*?()|[]{}^$#&-~".contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
 }
 
 /// Everything in a field that begins with `text`.

@@ -209,6 +209,12 @@ pub(super) fn value_of(part: Part<'_>) -> Option<Value> {
     }
 }
 
+/// The name of the column with the numbers at a path. The index would make its own of dots and
+/// backslashes, so others take their place.
+pub(super) fn number_key(path: &str) -> String {
+    path.replace('.', "\u{1f}").replace('\\', "\u{1e}")
+}
+
 /// Host and path of an absolute URL, without port and query.
 fn host_and_path(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -289,7 +295,7 @@ impl Members<'_> {
             // Several numbers of one path are values of one member.
             let mut object: BTreeMap<String, Vec<OwnedValue>> = BTreeMap::new();
             for (path, number) in self.numbers {
-                object.entry(path).or_default().push(number);
+                object.entry(number_key(&path)).or_default().push(number);
             }
             let members = object.into_iter().map(|(path, all)| (path, OwnedValue::Array(all)));
             self.document.add_object(self.fields.number, members.collect());

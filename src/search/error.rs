@@ -17,7 +17,7 @@ pub enum Error {
     },
     /// The index failed. It is built again by itself.
     #[error("the index failed")]
-    Index(#[from] tantivy::TantivyError),
+    Index(#[source] tantivy::TantivyError),
     /// A file of the index could not be used.
     #[error("cannot use {path}")]
     Io {
@@ -29,4 +29,18 @@ pub enum Error {
     /// The query asks for something that the index cannot answer.
     #[error("{0}")]
     Unanswerable(&'static str),
+}
+
+impl From<tantivy::TantivyError> for Error {
+    fn from(error: tantivy::TantivyError) -> Self {
+        match error {
+            // The one argument that a query can bring is a beginning that too many words have.
+            tantivy::TantivyError::InvalidArgument(why) if why.contains("max expansions") => {
+                Self::Unanswerable(
+                    "too many words begin like the last word of the phrase: write more of it",
+                )
+            }
+            error => Self::Index(error),
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod ledger;
 mod limits;
 mod log;
 mod readme;
+mod search;
 mod tamper;
 mod tidy;
 mod vectors;
