@@ -1,5 +1,6 @@
 //! What the index takes from a record.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use tantivy::schema::OwnedValue;
 
 use super::schema::{BETWEEN, Fields};
 use super::text::{fold, words};
-use crate::canon::keyed_lookup_key;
+use crate::canon::{keyed_lookup_key, sorted_to_bytes};
 use crate::record::{Kind, Timestamp};
 use crate::store::StoredPart;
 
@@ -215,27 +216,30 @@ pub(super) fn number_key(path: &str) -> String {
     path.replace('.', "\u{1f}").replace('\\', "\u{1e}")
 }
 
-/// Host and path of an absolute URL, without port and query.
+/// Host and path of an absolute URL, without port and query. Like a browser it skips any number of
+/// slashes before the host, and takes a backslash for a slash.
 fn host_and_path(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
-    let host = authority.rsplit_once(':').filter(port).map_or(authority, |(host, _)| host);
-    (host, path)
+    let rest = rest.trim_start_matches(['/', '\\']);
+    let (authority, rest) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
+    let host = match authority.find(']') {
+        Some(end) => authority.get(..=end),
+        None => authority.split(':').next(),
+    };
+    (host.unwrap_or(authority), rest.split(['?', '#']).next().unwrap_or(rest))
 }
 
-/// Calls `leaf` with every string, number and boolean in a value, and its path: names of members,
-/// joined with dots. What stands in an array has the array's path.
+/// Visits a value and every value in it, with its path: names of members, joined with dots. What
+/// stands in an array has the array's path.
 pub(super) fn walk<'v>(
     value: &'v Value,
     path: &mut String,
-    leaf: &mut impl FnMut(&str, &'v Value),
+    visit: &mut impl FnMut(&str, &'v Value),
 ) {
+    visit(path, value);
     match value {
-        Value::Null => {}
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => leaf(path, value),
-        Value::Array(values) => values.iter().for_each(|value| walk(value, path, leaf)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Array(values) => values.iter().for_each(|value| walk(value, path, visit)),
         Value::Object(members) => {
             let length = path.len();
             for (name, value) in members {
@@ -243,10 +247,24 @@ pub(super) fn walk<'v>(
                     path.push('.');
                 }
                 path.push_str(name);
-                walk(value, path, leaf);
+                walk(value, path, visit);
                 path.truncate(length);
             }
         }
+    }
+}
+
+/// The text of a string, a number or a truth value, as it stands in canonical JSON.
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Bool(_) => Some(Cow::Owned(value.to_string())),
+        // Doubles have a form of their own in canonical JSON.
+        Value::Number(number) if number.is_f64() => {
+            String::from_utf8(sorted_to_bytes(value).ok()?).ok().map(Cow::Owned)
+        }
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -262,27 +280,26 @@ impl Members<'_> {
     fn add(&mut self, root: &str, value: &Value) {
         let mut member = String::new();
         let mut path = root.to_owned();
-        walk(value, &mut path, &mut |path, leaf| {
-            let text = match leaf {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            self.document.add_text(self.fields.text, &text);
+        walk(value, &mut path, &mut |path, value| {
+            let text = text_of(value);
+            if let Some(text) = &text {
+                self.document.add_text(self.fields.text, text);
+            }
             if path.len() > PATH_BYTES_MAX {
                 return;
             }
-            member.clear();
-            member.extend([path, "\0", &text]);
-            self.document.add_text(self.fields.member, &member);
-            if let Some(number) = leaf.as_f64()
+            if !self.paths.contains(path) {
+                self.paths.insert(path.to_owned());
+            }
+            if let Some(text) = &text {
+                member.clear();
+                member.extend([path, "\0", text]);
+                self.document.add_text(self.fields.member, &member);
+            }
+            if let Some(number) = value.as_f64()
                 && self.numbers.len() < NUMBERS_MAX
             {
                 self.numbers.push((path.to_owned(), OwnedValue::F64(number)));
-            }
-            if !self.paths.contains(path) {
-                let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
-                let above = ends.filter_map(|end| path.get(..end));
-                self.paths.extend(above.map(ToOwned::to_owned));
             }
         });
     }

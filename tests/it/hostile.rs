@@ -105,7 +105,7 @@ fn the_seed_archive_is_whole() {
 fn every_seed_is_taken_by_its_parser() {
     use whence::canon::Json;
     use whence::proof::TilePath;
-    use whence::record::{Draft, Entry, Event};
+    use whence::record::{Draft, Entry, Event, Timestamp};
     use whence::seal::TlogProof;
 
     for seed in seeds::record() {
@@ -119,6 +119,9 @@ fn every_seed_is_taken_by_its_parser() {
     }
     for seed in seeds::tile_path() {
         str::from_utf8(&seed).unwrap().parse::<TilePath>().unwrap();
+    }
+    for seed in seeds::query() {
+        whence::search::parse(str::from_utf8(&seed).unwrap(), Timestamp::EPOCH).unwrap();
     }
     for seed in seeds::json() {
         serde_json::from_slice::<Json>(&seed).unwrap();

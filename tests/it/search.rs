@@ -1,14 +1,20 @@
 //! The index against the ledger it was made from: what it finds, how it follows, and what becomes of it
 //! when its files do not survive.
 
+mod brute;
+mod language;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use brute::Facts;
+use proptest::prelude::*;
 use serde_json::{Value, json};
-use whence::record::Timestamp;
+use whence::record::{Entry, Timestamp};
 use whence::search::{Facet, Index, Order, Query, Request, Secrets, parse};
+use whence::store::StoredPart;
 
 use crate::log::{TestLog, chain, prompt, submit};
 
@@ -337,4 +343,170 @@ fn an_index_is_built_again_beside_the_one_in_use() {
     let left = fs::read_dir(folder(&searched.log)).unwrap();
     let left: Vec<_> = left.map(|file| file.unwrap().file_name()).collect();
     assert_eq!(left, ["1"]);
+}
+
+/// Everything that is known of each record of a ledger.
+fn facts(searched: &Searched) -> Vec<Facts> {
+    let view = searched.log.ledger().view();
+    let fact = |seq| {
+        let bytes = view.entry(seq).unwrap().unwrap();
+        let entry = Entry::parse(&bytes).unwrap();
+        let parts = entry.content.iter().zip(view.content(seq).unwrap());
+        let parts: Vec<_> = parts
+            .map(|(commitment, part)| match part {
+                StoredPart::Kept { bytes, .. } => (commitment.name.to_string(), bytes),
+                StoredPart::Erased => panic!("nothing was erased"),
+            })
+            .collect();
+        Facts::new(&bytes, &parts)
+    };
+    (0..view.size()).map(fact).collect()
+}
+
+/// Records whose texts are made of few words, so that queries find some of them and not others.
+fn varied(number: u64) -> Vec<Value> {
+    const WORDS: [&str; 12] = [
+        "pay",
+        "PAYMENT",
+        "invoice",
+        "Rechnung",
+        "für",
+        "Müller",
+        "支付",
+        "a_b",
+        "3.50",
+        "urgent",
+        "café",
+        "https://x.example/p?q=1",
+    ];
+    let word = |place: u64| {
+        let mixed = (number * 12 + place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        WORDS[usize::try_from(mixed).unwrap() % WORDS.len()]
+    };
+    let text = |from: u64| (from..from + 1 + number % 5).map(word).collect::<Vec<_>>().join(" ");
+    let mut records = chain(number);
+    records[0]["content"]["text"] = json!(text(0));
+    records[0]["user"]["id"] =
+        json!(["alice@example.com", "Bob@example.com"][usize::try_from(number % 2).unwrap()]);
+    records[1]["content"] =
+        json!({ "text": [text(6), { "deep": text(3), "deep.er": number }, null] });
+    records[2]["content"]["arguments"] = json!({ "to": word(9), "amount": number, "rate": f64::from(u32::try_from(number).unwrap()) / 4.0, "ok": number % 2 == 0, "none": {} });
+    records[3]["data"]["url"] = json!(
+        [
+            "https://Bank.example:8443/Transfers?x=1",
+            "http://api.bank.example",
+            "https://[::1]:80/v1#f"
+        ][usize::try_from(number % 3).unwrap()]
+    );
+    records[3]["data"]["status_code"] = json!(200 + number % 3 * 100);
+    records[3]["labels"] = json!({ "env": word(4), "team": "A" });
+    records
+}
+
+/// One condition, as it is written.
+fn condition() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "pay",
+        "pay*",
+        "payment",
+        "rechnung",
+        "\"fur muller\"",
+        "\"pay invoice\"",
+        "\"pay in\"*",
+        "支付",
+        "\"支 付\"",
+        "a_b",
+        "a",
+        "3.50",
+        "\"3 50\"",
+        "x.example",
+        "true",
+        "cafe",
+        "zzz",
+        "2",
+        "user:alice@example.com",
+        "user:BOB*",
+        "user:*",
+        "session:s-3",
+        "session:s-*",
+        "agent:*",
+        "tool:send_money",
+        "tool:*",
+        "kind:prompt",
+        "kind:(api_call OR tool_invocation)",
+        "model:m-*",
+        "call_id:call-7",
+        "host:bank.example",
+        "host:*.example",
+        "host:api*",
+        "host:*",
+        "method:post",
+        "path:/Transfers",
+        "path:/*",
+        "label.env:pay",
+        "label.env:*",
+        "label.team:a",
+        "flag:*",
+        "delegation:jti-7f",
+        "delegation:*",
+        "id:prompt-3",
+        "status:200",
+        "status:>=300",
+        "status:*",
+        "seq:10..40",
+        "seq:>100",
+        "received:>=2026-01-01",
+        "occurred:<2026-11-25",
+        "content.text:pay",
+        "content.text.deep:pay*",
+        "content.text.deep.er:>5",
+        "content.text:*",
+        "content.arguments.to:invoice",
+        "content.arguments.amount:3..11",
+        "content.arguments.rate:<1.25",
+        "content.arguments.rate:>=1.25",
+        "content.arguments.none:*",
+        "content.arguments.ok:true",
+        "content.arguments:*",
+        "data.effect:external",
+        "data.model:*",
+        "data.status_code:>=300",
+        "data:*",
+        "content.nothing:*",
+    ])
+    .prop_map(str::to_owned)
+}
+
+/// Conditions, joined in every way.
+fn written() -> impl Strategy<Value = String> {
+    condition().prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 2..4)
+                .prop_map(|parts| format!("({})", parts.join(" "))),
+            prop::collection::vec(inner.clone(), 2..4)
+                .prop_map(|parts| format!("({})", parts.join(" OR "))),
+            inner.prop_map(|part| format!("-{part}")),
+        ]
+    })
+}
+
+#[test]
+fn whatever_is_asked_the_index_finds_what_a_look_at_every_record_finds() {
+    let records: Vec<_> = (0..60).flat_map(varied).collect();
+    // In several commits, so that there are several segments.
+    let searched = Searched::new(&records[..100]);
+    searched.submit(&records[100..170]);
+    searched.submit(&records[170..]);
+    let facts = facts(&searched);
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let outcome = runner.run(&written(), |text| {
+        let Ok(query) = parse(&text, "2026-11-25T00:00:00Z".parse().unwrap()) else {
+            return Err(TestCaseError::reject("not a query"));
+        };
+        let expected = (0u64..).zip(&facts).filter(|(_, fact)| brute::matches(&query, fact));
+        let expected: Vec<_> = expected.map(|(seq, _)| seq).collect();
+        prop_assert_eq!(searched.all(&query), expected, "{}", text);
+        Ok(())
+    });
+    outcome.unwrap();
 }

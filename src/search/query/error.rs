@@ -65,6 +65,9 @@ impl fmt::Display for QueryError {
 pub(super) fn piece(text: &str) -> String {
     let mut characters = text.chars();
     let Some(first) = characters.next() else { return "the end".to_owned() };
+    if first.is_whitespace() {
+        return "a blank".to_owned();
+    }
     let mut piece: String = std::iter::once(first)
         .chain(characters.by_ref().take_while(|character| !character.is_whitespace()))
         .take(FOUND_CHARACTERS_MAX)

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use whence::canon::{EntryHash, Json, TreeHash, sorted_to_bytes, to_bytes};
 use whence::ledger::archive::{ArchiveMeta, ArchivedContent};
 use whence::proof::{TilePath, bundle};
-use whence::record::{CauseLink, Draft, Entry, Event, Placement, RecordId, SessionLink};
+use whence::record::{CauseLink, Draft, Entry, Event, Placement, RecordId, SessionLink, Timestamp};
 use whence::seal::{Checkpoint, Note, TlogProof, UnverifiedCheckpoint, VerifierKey};
+use whence::search::{self, query::QUERY_BYTES_MAX};
 use whence::verify::{self, Meta, Notes, Options, Source, SourceError, read_checkpoints};
 
 use super::seeds;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "archive", law: archive, seeds: seeds::archive },
     Target { name: "tile_path", law: tile_path, seeds: seeds::tile_path },
     Target { name: "json", law: json, seeds: seeds::json },
+    Target { name: "query", law: query, seeds: seeds::query },
 ];
 
 /// A posted record that is accepted is written to bytes that are read as the same record, which is
@@ -110,6 +112,27 @@ pub fn json(bytes: &[u8]) {
     let canonical = json.to_bytes().expect("what was read has a canonical form");
     let again: Json = serde_json::from_slice(&canonical).expect("the canonical form is JSON");
     assert_eq!(text(&again.to_bytes().unwrap()), text(&canonical));
+}
+
+/// A query is read, and written as a text that is read as the same query at any moment; or it is refused
+/// at a place in it.
+pub fn query(bytes: &[u8]) {
+    let Ok(asked) = std::str::from_utf8(bytes) else { return };
+    let now = Timestamp::from_unix_nanos(1_795_000_000_000_000_000).expect("a valid time");
+    match search::parse(asked, now) {
+        Ok(query) => {
+            let written = query.to_string();
+            if written.len() <= QUERY_BYTES_MAX {
+                let again = search::parse(&written, Timestamp::EPOCH);
+                assert_eq!(again.as_ref(), Ok(&query), "{written}");
+            }
+        }
+        Err(error) => {
+            let columns = 1..=asked.chars().count() + 1;
+            assert!(columns.contains(&error.column), "{error}");
+            assert_eq!(error.caret(asked).lines().count(), 2);
+        }
+    }
 }
 
 /// An archive of any content is audited to the end. Its parts are taken apart and put together again

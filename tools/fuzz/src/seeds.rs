@@ -359,3 +359,15 @@ pub fn json() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).chain(record()).collect()
 }
+
+/// Queries of every form.
+pub fn query() -> Vec<Vec<u8>> {
+    let texts = [
+        "user:alice@example.com tool:send_money \"wire transfer\" -agent:test* since:2026-11-01 until:2h flag:*",
+        "data.amount:>1000 content.arguments.to:\"Acme L\"* data.x:-1.5..2e3 data.a\\:b:* data.y:..",
+        "(a OR b AND NOT c) -(d (e f)) trans* \\AND \"\\\"\" *",
+        "kind:(prompt OR api_call) label.env:prod received:2026-11-01..2026-11-02T00:00:00.5Z seq:>=7 status:<400",
+        "支付 Überweisung ½ path:/a/..b occurred:<4w session:S-1 document:x trace:y call_id:z",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
