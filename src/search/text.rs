@@ -180,6 +180,14 @@ mod tests {
         assert_eq!(folded("ﬁnal"), ["final"]);
     }
 
+    #[test]
+    fn every_character_settles() {
+        for character in '\0'..=char::MAX {
+            let words = folded(character.encode_utf8(&mut [0; 4]));
+            assert_eq!(folded(&words.join(" ")), words, "{character:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn words_are_found_as_themselves(text in "\\PC{0,30}|[a-zÀ-ʯ]{120,140}") {

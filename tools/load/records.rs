@@ -4,6 +4,11 @@
 //! in many variants; a record that is posted is a copy of a variant with its numbers filled in, which
 //! costs no allocation.
 
+#[path = "words.rs"]
+mod words;
+
+use words::{Chance, WORDS};
+
 /// Bytes of one record, with its newline: 1.2 KiB.
 pub(crate) const RECORD_BYTES: usize = 1_229;
 /// Records of a chain: each but the first names the one before as its cause.
@@ -16,28 +21,6 @@ const USER_SESSIONS: u64 = 5;
 const VARIANTS: u64 = 1_024;
 /// Digits of a number that is filled in.
 const DIGITS: usize = 8;
-
-/// What text is made of.
-const WORDS: &str = "the of to and a in for is on that by this with you it not or be are from at as your \
-    all have new more an was we will can us about if my has but our one other do no they he up may what \
-    which their out use any there see only so his when here who also now help get view first been would \
-    how were me some these its like than find date back people list name just over year day into two \
-    invoice payment account customer supplier order delivery contract amount currency november december \
-    bank transfer reference number statement balance approval manager department budget quarter report \
-    travel hotel flight expense receipt policy limit exceeded refund credit note overdue reminder please \
-    check attached document signed copy address telephone meeting schedule agenda minutes project team \
-    software release deployment incident ticket priority severity assigned resolved database backup \
-    restore certificate renewal license agreement terms conditions privacy security access permission \
-    request granted denied review audit finding evidence compliance regulation standard requirement \
-    article section paragraph clause warehouse shipment tracking package carrier customs duty tax rate \
-    percent discount total subtotal quantity price unit product catalogue description specification \
-    material weight height colour size model version serial warranty repair return exchange complaint \
-    feedback survey answer question response summary analysis forecast revenue cost margin profit loss \
-    asset liability equity interest loan mortgage insurance premium claim settlement dispute lawyer court \
-    decision appeal deadline extension confirmed cancelled postponed completed pending processing failed \
-    successful retry timeout connection server client message queue event record ledger entry journal \
-    reconcile adjust allocate transfer withdraw deposit exchange euro dollar pound monday tuesday \
-    wednesday thursday friday morning afternoon evening tomorrow yesterday weekly monthly annual";
 
 /// Where a record stands among all that are posted.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +168,7 @@ impl Variant {
             .map(|(name, _)| record.matches(name).count() * (name.len() - DIGITS))
             .sum::<usize>();
         let room = RECORD_BYTES - 1 - (record.len() - 1 - slots_shorter);
-        let mut record = record.replacen('@', &chance.text(room), 1);
+        let mut record = record.replacen('@', &text(chance, room), 1);
         let mut slots = Vec::new();
         while let Some((at, name, slot)) = Slot::ALL
             .iter()
@@ -209,37 +192,25 @@ fn write_digits(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Numbers that look random and are the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % bound
-    }
-
-    /// Sentences of this many bytes.
-    fn text(&mut self, bytes: usize) -> String {
-        let words: Vec<_> = WORDS.split_whitespace().collect();
-        let mut text = String::new();
-        let mut left = 0;
-        while text.len() < bytes {
-            // Common words stand first in the list, and are used more often.
-            let bound = self.below(u64::try_from(words.len()).unwrap()) + 1;
-            let word = words[usize::try_from(self.below(bound)).unwrap()];
-            if left == 0 {
-                left = 5 + self.below(15);
-                text.push_str(&word[..1].to_uppercase());
-                text.push_str(&word[1..]);
-            } else {
-                text.push_str(word);
-            }
-            left -= 1;
-            text.push_str(if left == 0 { ". " } else { " " });
+/// Sentences of this many bytes.
+fn text(chance: &mut Chance, bytes: usize) -> String {
+    let words: Vec<_> = WORDS.split_whitespace().collect();
+    let mut text = String::new();
+    let mut left = 0;
+    while text.len() < bytes {
+        // Common words stand first in the list, and are used more often.
+        let bound = chance.below(u64::try_from(words.len()).unwrap()) + 1;
+        let word = words[usize::try_from(chance.below(bound)).unwrap()];
+        if left == 0 {
+            left = 5 + chance.below(15);
+            text.push_str(&word[..1].to_uppercase());
+            text.push_str(&word[1..]);
+        } else {
+            text.push_str(word);
         }
-        text.truncate(bytes);
-        text
+        left -= 1;
+        text.push_str(if left == 0 { ". " } else { " " });
     }
+    text.truncate(bytes);
+    text
 }

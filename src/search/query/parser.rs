@@ -51,7 +51,7 @@ struct Parser<'a> {
 /// Where the parser is: outside of fields, or among the values of one.
 type Group<'g> = Option<&'g Target>;
 
-impl<'a> Parser<'a> {
+impl Parser<'_> {
     /// Parts between ORs.
     fn any(&mut self, group: Group<'_>) -> Result<Query, QueryError> {
         let mut parts = vec![self.all(group)?];
@@ -203,8 +203,8 @@ impl<'a> Parser<'a> {
             return Err(error.instead("signs alone are not in the index"));
         };
         if piece.star && last.chars().count() < values::PREFIX_CHARACTERS_MIN {
-            let least = values::PREFIX_CHARACTERS_MIN;
-            let expected = format!("at least {least} characters of a word before the star");
+            let count = values::PREFIX_CHARACTERS_MIN;
+            let expected = format!("at least {count} characters of a word before the star");
             return Err(self.lexer.error_at(start(piece), expected));
         }
         let words = Words { words, prefix: piece.star };

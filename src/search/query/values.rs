@@ -107,15 +107,13 @@ impl Asked<'_> {
         if self.piece.star {
             return found(Match::Prefix(value));
         }
-        match field {
-            Field::Kind if Kind::named(&value).is_none() => {
-                Err(self.unknown(&value, "a kind of record", Kind::NAMES))
-            }
-            Field::Flag if Flag::named(&value).is_none() => {
-                Err(self.unknown(&value, "a flag", Flag::NAMES))
-            }
-            _ => found(Match::Is(value)),
+        if *field == Field::Kind && Kind::named(&value).is_none() {
+            return Err(self.unknown(&value, "a kind of record", Kind::NAMES));
         }
+        if *field == Field::Flag && Flag::named(&value).is_none() {
+            return Err(self.unknown(&value, "a flag", Flag::NAMES));
+        }
+        found(Match::Is(value))
     }
 
     /// An error that names the values that a field can have.
@@ -130,9 +128,10 @@ impl Asked<'_> {
     /// `since` and `until`: one end of the time of receipt.
     fn bound(&self) -> Result<Query, QueryError> {
         let start = self.plain(self.piece.raw, TIME, |text| moment(text, self.now))?.first;
-        let span = match self.target {
-            Target::Until => Span { from: Bound::Unbounded, to: Bound::Excluded(start) },
-            _ => Span { from: Bound::Included(start), to: Bound::Unbounded },
+        let span = if matches!(self.target, Target::Until) {
+            Span { from: Bound::Unbounded, to: Bound::Excluded(start) }
+        } else {
+            Span { from: Bound::Included(start), to: Bound::Unbounded }
         };
         Ok(Query::Range(NumberField::Received, span))
     }

@@ -113,7 +113,9 @@ impl Facts {
 fn collect(path: String, value: &Value, values: &mut Vec<(String, Value)>) {
     match value {
         Value::Array(elements) => {
-            elements.iter().for_each(|element| collect(path.clone(), element, values));
+            for element in elements {
+                collect(path.clone(), element, values);
+            }
         }
         Value::Object(members) => {
             for (name, member) in members {
