@@ -364,8 +364,8 @@ pub fn json() -> Vec<Vec<u8>> {
 pub fn query() -> Vec<Vec<u8>> {
     let texts = [
         "user:alice@example.com tool:send_money \"wire transfer\" -agent:test* since:2026-11-01 until:2h flag:*",
-        "data.amount:>1000 content.arguments.to:\"Acme L\"* data.x:-1.5..2e3 data.a\\:b:* data.y:..",
-        "(a OR b AND NOT c) -(d (e f)) trans* \\AND \"\\\"\" *",
+        "data.amount:>1000 content.arguments.to:\"Acme Lt\"* data.x:-1.5..2e3 data.a\\:b:* data.y:..",
+        "(a OR b AND NOT c) -(d (e f)) trans* \\AND \"x \\\"\" *",
         "kind:(prompt OR api_call) label.env:prod received:2026-11-01..2026-11-02T00:00:00.5Z seq:>=7 status:<400",
         "支付 Überweisung ½ path:/a/..b occurred:<4w session:S-1 document:x trace:y call_id:z",
     ];
