@@ -10,6 +10,7 @@ use tantivy::query::{
 use tantivy::schema::{Field as IndexField, IndexRecordOption};
 
 use super::Error;
+use super::careful::Careful;
 use super::document::number_key;
 use super::query::{Field, Match, Number, NumberField, Query, Span, Words};
 use super::schema::{BETWEEN, Fields};
@@ -45,7 +46,7 @@ impl Compiler<'_> {
                 }
                 for part in not {
                     if let Query::Not(part) = part {
-                        clauses.push((Occur::MustNot, self.compile(part)?));
+                        clauses.push((Occur::MustNot, Box::new(Careful(self.compile(part)?))));
                     }
                 }
                 Box::new(BooleanQuery::new(clauses))
@@ -56,7 +57,7 @@ impl Compiler<'_> {
             }
             Query::Not(part) => {
                 let all: Box<dyn Lookup> = Box::new(AllQuery);
-                let part = self.compile(part)?;
+                let part: Box<dyn Lookup> = Box::new(Careful(self.compile(part)?));
                 Box::new(BooleanQuery::new(vec![(Occur::Must, all), (Occur::MustNot, part)]))
             }
             Query::Text(words) => Self::words(self.fields.text, "", words),
@@ -143,7 +144,11 @@ impl Compiler<'_> {
         let fields = self.fields;
         let place = match field {
             NumberField::Seq | NumberField::Status => {
-                let place = if *field == NumberField::Seq { fields.seq } else { fields.status };
+                let seq = *field == NumberField::Seq;
+                let place = if seq { fields.seq } else { fields.status };
+                if !seq && (span.from, span.to) == (Bound::Unbounded, Bound::Unbounded) {
+                    return Box::new(ExistsQuery::new("status".to_owned(), false));
+                }
                 return whole_range(span, |number| {
                     Term::from_field_u64(place, u64::try_from(number).unwrap_or(0))
                 });
@@ -158,9 +163,8 @@ impl Compiler<'_> {
                     term
                 };
                 let bound = |bound: Bound<Number>| bound.map(|number| term(real(number)));
-                // With both sides open the column cannot be named; the path itself can.
-                if let (Bound::Unbounded, Bound::Unbounded) = (span.from, span.to) {
-                    return Box::new(AllQuery);
+                if (span.from, span.to) == (Bound::Unbounded, Bound::Unbounded) {
+                    return Box::new(ExistsQuery::new(format!("number.{path}"), false));
                 }
                 return Box::new(RangeQuery::new(bound(span.from), bound(span.to)));
             }

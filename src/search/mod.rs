@@ -8,6 +8,7 @@
 //! (relative times are resolved against a moment that the caller gives) and knows no HTTP. Start with
 //! [`query`].
 
+mod careful;
 mod compile;
 mod document;
 mod error;
