@@ -60,34 +60,49 @@ impl Compiler<'_> {
                 let part: Box<dyn Lookup> = Box::new(Careful(self.compile(part)?));
                 Box::new(BooleanQuery::new(vec![(Occur::Must, all), (Occur::MustNot, part)]))
             }
-            Query::Text(words) => Self::words(self.fields.text, "", words),
-            Query::Path(path, Some(words)) => {
-                Self::words(self.fields.member, &format!("{path}{BETWEEN}"), words)
-            }
+            Query::Text(words) => self.text(words),
+            Query::Path(path, Some(words)) => self.member(path, words),
             Query::Path(path, None) => term(Term::from_field_text(self.fields.path, path)),
             Query::Field(field, matched) => self.field(field, matched)?,
             Query::Range(field, span) => self.range(field, span),
         })
     }
 
-    /// Words that follow one another, each with `before` in front of it.
-    fn words(field: IndexField, before: &str, words: &Words) -> Box<dyn Lookup> {
-        let text = |word: &String| Term::from_field_text(field, &format!("{before}{word}"));
+    /// Words that follow one another.
+    fn text(&self, words: &Words) -> Box<dyn Lookup> {
+        let field = self.fields.text;
+        let text = |word: &String| Term::from_field_text(field, word);
         match (words.words.as_slice(), words.prefix) {
             ([], _) => Box::new(EmptyQuery),
             ([word], false) => term(text(word)),
-            ([word], true) => beginning(field, &format!("{before}{word}")),
+            ([word], true) => beginning(field, word),
             (words, false) => Box::new(PhraseQuery::new(words.iter().map(text).collect())),
             (words, true) => {
-                let patterns = words.iter().map(|word| escaped(&format!("{before}{word}")));
-                let mut patterns: Vec<String> = patterns.collect();
+                let mut patterns = words.to_vec();
                 if let Some(last) = patterns.last_mut() {
                     last.push_str(".*");
                 }
                 // Unlike a phrase with a prefix, which leaves words out beyond its limit, it fails.
+                // Words are letters, digits and marks: none of them is more in a pattern.
                 Box::new(RegexPhraseQuery::new(field, patterns))
             }
         }
+    }
+
+    /// Words at a path: each of them there, and all of them in a row somewhere in the record.
+    fn member(&self, path: &str, words: &Words) -> Box<dyn Lookup> {
+        let field = self.fields.member;
+        let count = words.words.len();
+        let at_path = words.words.iter().enumerate().map(|(place, word)| {
+            let text = format!("{path}{BETWEEN}{word}");
+            if words.prefix && place + 1 == count {
+                beginning(field, &text)
+            } else {
+                term(Term::from_field_text(field, &text))
+            }
+        });
+        let in_a_row = (count > 1).then(|| self.text(words));
+        Box::new(BooleanQuery::intersection(at_path.chain(in_a_row).collect()))
     }
 
     fn field(&self, field: &Field, matched: &Match) -> Compiled {
@@ -175,18 +190,6 @@ impl Compiler<'_> {
 
 fn term(term: Term) -> Box<dyn Lookup> {
     Box::new(TermQuery::new(term, IndexRecordOption::Basic))
-}
-
-/// A pattern that means this text and nothing else.
-fn escaped(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for character in text.chars() {
-        if r"\.+*?()|[]{}^$#&-~".contains(character) {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern
 }
 
 /// Everything in a field that begins with `text`.

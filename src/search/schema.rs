@@ -47,7 +47,8 @@ pub(super) struct Fields {
     pub(super) document: Field,
     /// All text, string by string.
     pub(super) text: Field,
-    /// Path, [`BETWEEN`], word: every word again, where it stands.
+    /// Path, [`BETWEEN`], word: every word again, but without its position, which would cost as much
+    /// again.
     pub(super) member: Field,
     /// Every path that there is, and every path above it.
     pub(super) path: Field,
@@ -87,7 +88,7 @@ impl Fields {
             trace: schema.add_text_field("trace", name("raw")),
             document: schema.add_u64_field("document", INDEXED),
             text: schema.add_text_field("text", words(WORDS, with_positions)),
-            member: schema.add_text_field("member", words(MEMBERS, with_positions)),
+            member: schema.add_text_field("member", name(MEMBERS)),
             path: schema.add_text_field("path", name("raw")),
             number: schema.add_json_field("number", JsonObjectOptions::default().set_fast("raw")),
             schema: schema.build(),

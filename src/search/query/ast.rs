@@ -20,6 +20,7 @@ pub enum Query {
     Field(Field, Match),
     /// Records in which a member of `data` or `content`, named by its path (`data.server`,
     /// `content.arguments.to`), has these words, or is there at all.
+    /// Several words have to be there each, and stand in a row somewhere in the record.
     Path(String, Option<Words>),
     /// Records with a number or a moment between two bounds.
     Range(NumberField, Span),

@@ -141,7 +141,13 @@ pub(crate) fn matches(query: &Query, record: &Facts) -> bool {
             record.values.iter().any(|(at, _)| at == path || at.starts_with(&below))
         }
         Query::Path(path, Some(asked)) => {
-            record.values.iter().any(|(at, value)| at == path && has(value, asked))
+            let count = asked.words.len();
+            let each = asked.words.iter().enumerate().all(|(place, word)| {
+                let prefix = asked.prefix && place + 1 == count;
+                let word = Words { words: vec![word.clone()], prefix };
+                record.values.iter().any(|(at, value)| at == path && has(value, &word))
+            });
+            each && record.values.iter().any(|(_, value)| has(value, asked))
         }
         Query::Range(NumberField::Path(path), span) => record.values.iter().any(|(at, value)| {
             at == path && value.as_f64().is_some_and(|number| between(Number::Real(number), *span))
