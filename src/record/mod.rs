@@ -31,6 +31,7 @@ mod looks;
 pub mod placement;
 pub mod rules;
 pub mod schema;
+pub mod shown;
 pub mod source;
 pub mod text;
 pub mod time;
