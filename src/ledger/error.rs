@@ -85,6 +85,9 @@ pub enum Error {
         /// Why not.
         source: BundleError,
     },
+    /// What links records beyond their causes could not be asked.
+    #[error("the links between records cannot be read")]
+    Links(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The ledger was never as large as the proof that was asked for.
     #[error("the ledger has {size} entries")]
     TooFar {

@@ -24,6 +24,7 @@ mod receipt;
 mod registry;
 mod rules;
 mod sequencer;
+pub mod trace;
 mod view;
 
 pub use error::{Error, RefusedRecord, SubmitError};

@@ -206,6 +206,20 @@ impl View {
         Ok(self.reader.contents(seqs.start..seqs.end.min(self.size()))?)
     }
 
+    /// The content of the record at `seq`, in the order in which its entry names it.
+    pub fn content(&self, seq: u64) -> Result<Vec<StoredPart>, Error> {
+        if seq >= self.size() {
+            return Ok(Vec::new());
+        }
+        Ok(self.reader.content(seq)?)
+    }
+
+    /// The first records below `size` that name the record at `seq` as a cause, in order, at most
+    /// `limit`.
+    pub fn effects(&self, seq: u64, size: u64, limit: usize) -> Result<Vec<u64>, Error> {
+        Ok(self.reader.effects(seq, size.min(self.size()), limit)?)
+    }
+
     /// The place of the record with this id.
     pub fn seq_of(&self, id: &str) -> Result<Option<u64>, Error> {
         for seq in self.reader.with_id(id, self.size())? {

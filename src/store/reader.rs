@@ -175,10 +175,11 @@ impl Reader {
         self.inner.index.find_newest(Space::Sessions, key, below)
     }
 
-    /// The seqs below `size` of the records that name the record at `seq` as a cause.
-    pub fn effects(&self, seq: u64, size: u64) -> Result<Vec<u64>, Error> {
+    /// The first seqs below `size` of the records that name the record at `seq` as a cause, in order,
+    /// at most `limit`.
+    pub fn effects(&self, seq: u64, size: u64, limit: usize) -> Result<Vec<u64>, Error> {
         let later = seq.saturating_add(1)..size;
-        self.inner.index.find(Space::Effects, seq, &later, usize::MAX)
+        self.inner.index.find(Space::Effects, seq, &later, limit)
     }
 
     /// The number of entries, from the first on, whose tiles are stored.
