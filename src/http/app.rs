@@ -24,6 +24,8 @@ pub struct Limits {
     pub page_max: usize,
     /// Bytes at which a page of a list ends, whatever it was to have.
     pub page_bytes_max: usize,
+    /// Records of one walk over causes or effects.
+    pub walk_max: usize,
     /// Large answers that are held in memory at a time.
     pub answers_max: usize,
     /// How long a client may take to send the next part of a body.
@@ -37,6 +39,7 @@ impl Default for Limits {
             bodies_kib_max: 256 * 1024,
             page_max: 1_000,
             page_bytes_max: 8 * 1024 * 1024,
+            walk_max: 10_000,
             answers_max: 16,
             body_stall_max: Duration::from_secs(10),
         }

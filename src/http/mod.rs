@@ -29,6 +29,7 @@ mod search;
 mod serve;
 mod streaming;
 mod tokens;
+mod trace;
 
 pub use app::{App, Limits};
 pub use openapi::document;

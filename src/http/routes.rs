@@ -11,7 +11,10 @@ use super::proofs::{ConsistencyBody, ProofBody};
 use super::records::{List, RecordBody, SessionBody};
 use super::search::{IndexBody, SearchBody, SessionsBody};
 use super::tokens::TokenBody;
-use super::{App, audit, health, ledgers, openapi, proofs, records, search, tokens};
+use super::trace::{EffectsBody, WhyBody};
+use super::{
+    App, audit, health, ledgers, openapi, proofs, records, search, tokens, trace,
+};
 use crate::ledger::archive::ArchiveMeta;
 
 /// One method of one path.
@@ -42,6 +45,7 @@ pub(super) struct Parameter {
 }
 
 /// What a parameter is of.
+#[expect(clippy::enum_variant_names, reason = "`OneOf` is the usual name")]
 pub(super) enum Of {
     Number { required: bool },
     OneOf(&'static [&'static str]),
@@ -115,6 +119,20 @@ const ADMIN: &[&str] = &["admin"];
 const AUDITOR: &[&str] = &["auditor"];
 const INVESTIGATOR: &[&str] = &["investigator"];
 const READERS: &[&str] = &["writer", "investigator", "auditor"];
+
+const WALK: &[Parameter] = &[
+    Parameter {
+        name: "after",
+        what: "Where the page begins: `after` of the page before, which is good for the same `depth`.",
+        of: Of::Text,
+    },
+    number("depth", false, "How many steps to go at most; all if left out."),
+    number(
+        "limit",
+        false,
+        "Records of a page, 1 to 1,000, by default 100. A page of large records ends earlier.",
+    ),
+];
 
 const NOTHING: Route = Route {
     method: "get",
@@ -270,6 +288,30 @@ pub(super) const ROUTES: &[Route] = &[
         roles: INVESTIGATOR,
         answers: &[ok(&[json::<RecordBody>(None)])],
         codes: &["record_unknown"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/records/{id}/why",
+        handler: || get(trace::why),
+        id: "explainRecord",
+        summary: "Walks from a record back to all that led to it: prompts, grants, and every untrusted \
+                  input that could have influenced it.",
+        roles: INVESTIGATOR,
+        query: WALK,
+        answers: &[ok(&[json::<WhyBody>(None)])],
+        codes: &["record_unknown", "busy"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/records/{id}/effects",
+        handler: || get(trace::effects),
+        id: "followRecord",
+        summary: "Walks from a record forward to all that came of it, in other sessions too: over \
+                  handoffs, memories, and the same document seen elsewhere.",
+        roles: INVESTIGATOR,
+        query: WALK,
+        answers: &[ok(&[json::<EffectsBody>(None)])],
+        codes: &["record_unknown", "busy"],
         ..NOTHING
     },
     Route {

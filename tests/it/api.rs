@@ -211,6 +211,8 @@ fn every_role_may_do_its_own_and_nothing_else() {
         ("POST", "/v1/ledgers/main/records", "w"),
         ("GET", "/v1/ledgers/main", "wira"),
         ("GET", "/v1/ledgers/main/records/p", "i"),
+        ("GET", "/v1/ledgers/main/records/p/why", "i"),
+        ("GET", "/v1/ledgers/main/records/p/effects", "i"),
         ("GET", "/v1/ledgers/main/sessions/s", "i"),
         ("GET", "/v1/ledgers/main/records/p/proof", "wia"),
         ("GET", "/v1/ledgers/main/proof/consistency?from=1&to=2", "wia"),
@@ -250,15 +252,17 @@ fn every_role_may_do_its_own_and_nothing_else() {
 fn a_ledger_of_somebody_else_looks_like_none() {
     let server = Server::new();
     let token = server.token(Role::Investigator, Some("main"));
-    let foreign = server.get("/v1/ledgers/other/records/genesis", &token);
-    let missing = server.get("/v1/ledgers/nowhere/records/genesis", &token);
     let strip = |answer: &Answer| {
         let mut problem = answer.json();
         problem["request_id"] = json!("");
         (answer.status, problem)
     };
-    assert_eq!(strip(&foreign), strip(&missing));
-    assert_eq!(foreign.code(), "ledger_unknown");
+    for of in ["genesis", "genesis/why", "genesis/effects", "nobody/why?after=x"] {
+        let foreign = server.get(&format!("/v1/ledgers/other/records/{of}"), &token);
+        let missing = server.get(&format!("/v1/ledgers/nowhere/records/{of}"), &token);
+        assert_eq!(strip(&foreign), strip(&missing));
+        assert_eq!(foreign.code(), "ledger_unknown");
+    }
     let list = server.get("/v1/ledgers", &token).json();
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
     let found = server.get("/v1/ledgers/main/records/genesis", &token);

@@ -50,7 +50,7 @@ fn every_described_operation_is_routed_and_every_other_method_is_not() {
     let server = Server::new();
     let document = whence::http::document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 20);
+    assert_eq!(operations.len(), 22);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let described = methods.get(method.to_lowercase()).is_some();
@@ -142,6 +142,11 @@ fn what_the_server_answers_is_as_described() {
         ("/v1/ledgers", "", 200),
         ("/v1/ledgers/{ledger}", "", 200),
         ("/v1/ledgers/{ledger}/records/{id}", "", 200),
+        ("/v1/ledgers/{ledger}/records/{id}/why", "", 200),
+        ("/v1/ledgers/{ledger}/records/{id}/why", "?limit=2&depth=9", 200),
+        ("/v1/ledgers/{ledger}/records/{id}/why", "?after=x", 400),
+        ("/v1/ledgers/{ledger}/records/{id}/effects", "", 200),
+        ("/v1/ledgers/{ledger}/records/{id}/effects", "?limit=1&after=5-1", 200),
         ("/v1/ledgers/{ledger}/records/{id}/proof", "", 200),
         ("/v1/ledgers/{ledger}/records/{id}/proof", "?format=json", 200),
         ("/v1/ledgers/{ledger}/proof/consistency", "?from=1", 200),

@@ -24,4 +24,5 @@ mod readme;
 mod search;
 mod tamper;
 mod tidy;
+mod trace;
 mod vectors;
