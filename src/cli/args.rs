@@ -109,13 +109,18 @@ pub(super) enum Command {
         /// The record's id
         id: String,
     },
-    /// Show a session's records in order
+    /// Show a session: who acted in it, and what led to what
     Session {
         /// The session's id
         id: String,
     },
     /// Walk from a record back to what caused it
     Why {
+        /// The record's id
+        id: String,
+    },
+    /// Walk from a record forward to all that came of it, in other sessions too
+    Effects {
         /// The record's id
         id: String,
     },
@@ -146,6 +151,7 @@ impl Command {
             Self::Get { .. }
             | Self::Session { .. }
             | Self::Why { .. }
+            | Self::Effects { .. }
             | Self::Config
             | Self::Key(KeyCommand::Show)
             | Self::Ledger(LedgerCommand::List)

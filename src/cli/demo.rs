@@ -23,7 +23,9 @@ use crate::http::{self, App, Limits, ServeOptions};
 use crate::seal::VerifierKey;
 
 /// Runs the demonstration. It fails if the forgery is not caught.
-pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
+pub(super) fn demo(args: &Demo) -> anyhow::Result<ExitCode> {
+    // A story has no form for programs.
+    let output = Output::new(false);
     let folder = Folder::new()?;
     let raw = Raw {
         data: Some(folder.0.join("data").display().to_string()),
@@ -64,6 +66,7 @@ pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
             config.data.display()
         ))?;
         output.line(&format!("   whence why {}", scene::SURPRISE))?;
+        output.line(&format!("   whence effects {}", scene::SOURCE))?;
         output.line("   whence session s-mallory")?;
         output.line(&format!("   whence verify {}/tlog/main", config.url))?;
         output.line("   Ctrl-C ends it and removes the directory.")?;
@@ -84,71 +87,103 @@ pub(super) fn demo(args: &Demo, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The steps that need the running server.
+/// The steps that need the running server, one after the other.
 fn show(config: &Config, folder: &Path, output: Output) -> anyhow::Result<()> {
     let client = Client::new(config)?;
-    say(output, "2  Six sessions of an agent that pays invoices are recorded.")?;
-    let mut count = 0;
-    for session in scene::records() {
-        let answer = client.post(&client.in_ledger("records"), &Value::Array(session))?;
-        let receipts = answer.get("data").and_then(Value::as_array).context("no receipts")?;
-        count += receipts.len();
-        let last = receipts.last().context("no receipt")?;
-        let hash = last.get("entry_hash").and_then(Value::as_str).unwrap_or("");
-        let seq = last.get("seq").and_then(Value::as_u64).unwrap_or(0);
-        output.line(&format!(
-            "   {:>2} records sealed up to seq {seq:>3}, entry {hash}",
-            receipts.len()
+    let mut story = Story { client, output, chapter: 1 };
+    story.record()?;
+    story.explain()?;
+    story.follow()?;
+    let key = story.audit()?;
+    story.forge(config, folder, &key)
+}
+
+/// The demonstration as far as it has been told.
+struct Story {
+    client: Client,
+    output: Output,
+    chapter: u32,
+}
+
+impl Story {
+    fn chapter(&mut self, text: &str) -> anyhow::Result<()> {
+        self.chapter += 1;
+        say(self.output, &format!("{}  {text}", self.chapter))
+    }
+
+    fn record(&mut self) -> anyhow::Result<()> {
+        self.chapter("Seven sessions of an agent that pays invoices are recorded.")?;
+        let mut count = 0;
+        for session in scene::records() {
+            let path = self.client.in_ledger("records");
+            let answer = self.client.post(&path, &Value::Array(session))?;
+            let receipts = answer.get("data").and_then(Value::as_array).context("no receipts")?;
+            count += receipts.len();
+            let last = receipts.last().context("no receipt")?;
+            let hash = last.get("entry_hash").and_then(Value::as_str).unwrap_or("");
+            let seq = last.get("seq").and_then(Value::as_u64).unwrap_or(0);
+            self.output.line(&format!(
+                "   {:>2} records sealed up to seq {seq:>3}, entry {hash}",
+                receipts.len()
+            ))?;
+        }
+        self.output.line(&format!(
+            "   {count} receipts: every record is on disk, under a signed checkpoint"
+        ))
+    }
+
+    fn explain(&mut self) -> anyhow::Result<()> {
+        self.chapter("One API call surprises the accountant. Why did it happen, and for whom?")?;
+        self.output.line(&format!("   $ whence why {}", scene::SURPRISE))?;
+        why::why(&self.client, scene::SURPRISE, self.output)?;
+        self.output.line("")?;
+        self.output
+            .line("   The words behind it stand in the retrieved document, not in the prompt:")?;
+        let source =
+            self.client.get(&self.client.in_ledger(&format!("records/{}", scene::SOURCE)))?;
+        let text = source.pointer("/content/0/value").and_then(Value::as_str);
+        for line in wrap(text.context("the document has no text")?, 84) {
+            self.output.line(&format!("     | {line}"))?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self) -> anyhow::Result<()> {
+        self.chapter("What else did that document touch?")?;
+        self.output.line(&format!("   $ whence effects {}", scene::SOURCE))?;
+        why::effects(&self.client, scene::SOURCE, self.output)
+    }
+
+    fn audit(&mut self) -> anyhow::Result<VerifierKey> {
+        self.chapter("An auditor checks the log, trusting nobody.")?;
+        let ledger = self.client.get(&self.client.in_ledger(""))?;
+        let key = ledger.get("key").and_then(Value::as_str).context("no key")?;
+        let key: VerifierKey = key.parse()?;
+        let report = check_url(&self.client, "main", &key, self.output)?;
+        ensure!(report.findings.total == 0, "the untouched log does not verify");
+        self.output.line(&format!(
+            "   verified: {} entries, {} checkpoints, {} parts of content, root {}",
+            report.entries, report.checkpoints, report.contents, report.root
         ))?;
-    }
-    output.line(&format!(
-        "   {count} receipts: every record is on disk, under a signed checkpoint"
-    ))?;
-
-    say(output, "3  One API call surprises the accountant. Why did it happen, and for whom?")?;
-    let steps = why::walk(&client, scene::SURPRISE)?;
-    for step in &steps {
-        output.line(&format!("   {}", why::describe(step)))?;
-    }
-    let source = steps.iter().find(|step| step.record.get("id") == Some(&scene::SOURCE.into()));
-    let source = source.context("the walk does not reach the document")?;
-    let entry = steps.first().and_then(|step| step.record.get("entry")).context("no entry")?;
-    let of = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-    output.line(&format!(
-        "   asked by {} in session {}, under delegation {}",
-        of("/user/id"),
-        of("/session/id"),
-        of("/delegation")
-    ))?;
-    output.line("   the words that caused it stand in a retrieved document, not in the prompt:")?;
-    let text = source.record.pointer("/content/0/value").and_then(Value::as_str).unwrap_or("");
-    for line in wrap(text, 84) {
-        output.line(&format!("     | {line}"))?;
+        Ok(key)
     }
 
-    say(output, "4  An auditor checks the log, trusting nobody.")?;
-    let ledger = client.get(&client.in_ledger(""))?;
-    let key = ledger.get("key").and_then(Value::as_str).context("no key")?;
-    let key: VerifierKey = key.parse()?;
-    let report = check_url(&client, "main", &key, output)?;
-    ensure!(report.findings.total == 0, "the untouched log does not verify");
-    output.line(&format!(
-        "   verified: {} entries, {} checkpoints, {} parts of content, root {}",
-        report.entries, report.checkpoints, report.contents, report.root
-    ))?;
-
-    say(output, "5  A forger changes one byte of a copy.")?;
-    let copy = folder.join("archive");
-    let export = args::Export { archive: copy.clone(), from: 0, to: None, without_content: false };
-    archive::export(config, &export, Output::silent())?;
-    let place = forge(&copy)?;
-    output.line(&format!("   {place}"))?;
-    let report = check_archive(&copy, &key, output)?;
-    ensure!(report.findings.total > 0, "the forgery was not caught");
-    for finding in &report.findings.listed {
-        output.line(&format!("   TAMPERED  {finding}"))?;
+    fn forge(&mut self, config: &Config, folder: &Path, key: &VerifierKey) -> anyhow::Result<()> {
+        self.chapter("A forger changes one byte of a copy.")?;
+        let copy = folder.join("archive");
+        let export =
+            args::Export { archive: copy.clone(), from: 0, to: None, without_content: false };
+        archive::export(config, &export, Output::silent())?;
+        let place = forge(&copy)?;
+        self.output.line(&format!("   {place}"))?;
+        let report = check_archive(&copy, key, self.output)?;
+        ensure!(report.findings.total > 0, "the forgery was not caught");
+        for finding in &report.findings.listed {
+            self.output.line(&format!("   TAMPERED  {finding}"))?;
+        }
+        let found = report.findings.total;
+        self.output.line(&format!("   caught: {found} finding(s), exit code 1"))
     }
-    output.line(&format!("   caught: {} finding(s), exit code 1", report.findings.total))
 }
 
 /// Turns 9,750 into 1,750 in the content of the stolen transfer.

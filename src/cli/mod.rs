@@ -14,8 +14,10 @@ mod config;
 mod demo;
 mod import;
 mod output;
+mod paint;
 mod scene;
 mod serve;
+mod session;
 mod setup;
 mod sources;
 mod system;
@@ -73,15 +75,16 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Init => setup::init(&config, output)?,
         Command::Serve => serve::serve(&config, output)?,
-        Command::Demo(demo) => return demo::demo(&demo, output),
+        Command::Demo(demo) => return demo::demo(&demo),
         Command::Append { file } => append::append(&Client::new(&config)?, &file, output)?,
         Command::Get { id } => {
             let client = Client::new(&config)?;
             let path = client.in_ledger(&format!("records/{}", segment(&id)));
             output.value(&client.get(&path)?)?;
         }
-        Command::Session { id } => why::session(&Client::new(&config)?, &id, output)?,
+        Command::Session { id } => session::session(&Client::new(&config)?, &id, output)?,
         Command::Why { id } => why::why(&Client::new(&config)?, &id, output)?,
+        Command::Effects { id } => why::effects(&Client::new(&config)?, &id, output)?,
         Command::Verify(verify) => return verify::verify(&config, &verify, output),
         Command::Export(export) => archive::export(&config, &export, output)?,
         Command::Import(import) => import::import(&config, &import, output)?,

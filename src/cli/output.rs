@@ -1,13 +1,18 @@
 //! Printing: data to stdout, everything else to stderr.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use termtree::Tree;
 
 use super::config::Layers;
+use super::paint::Line;
+use crate::record::shown::shown_json;
+
+pub(super) use crate::record::shown::shown;
 
 /// Where and how to print.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +35,30 @@ impl Output {
     #[expect(clippy::unused_self, reason = "printing goes through one value")]
     pub(super) fn line(self, line: &str) -> anyhow::Result<()> {
         writeln!(io::stdout().lock(), "{}", shown(line)).context("cannot write to stdout")
+    }
+
+    /// Whether lines may have colours: where a terminal shows them, unless that is not wanted.
+    #[expect(clippy::unused_self, reason = "printing goes through one value")]
+    pub(super) fn colours(self) -> bool {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+        io::stdout().is_terminal() && !unwanted && !dumb
+    }
+
+    /// A line that was made fit to be shown already.
+    #[expect(clippy::unused_self, reason = "printing goes through one value")]
+    pub(super) fn painted(self, line: &Line) -> anyhow::Result<()> {
+        writeln!(io::stdout().lock(), "{line}").context("cannot write to stdout")
+    }
+
+    /// Trees of such lines.
+    #[expect(clippy::unused_self, reason = "printing goes through one value")]
+    pub(super) fn trees(self, trees: &[Tree<Line>]) -> anyhow::Result<()> {
+        let mut stdout = BufWriter::new(io::stdout().lock());
+        for tree in trees {
+            write!(stdout, "{tree}").context("cannot write to stdout")?;
+        }
+        stdout.flush().context("cannot write to stdout")
     }
 
     /// A value as JSON: on one line for programs, or laid out for people.
@@ -92,53 +121,6 @@ impl Output {
     }
 }
 
-/// A foreign text as it can be shown: what a terminal would obey, hide or reorder is written out.
-///
-/// The log keeps what attackers wrote, in order that people look at it. It must not be able to move
-/// the cursor, forge a line of output, or turn the text that a reader sees around.
-pub(super) fn shown(text: &str) -> String {
-    escape(text, |character| format!("\\u{{{:x}}}", u32::from(character)))
-}
-
-/// JSON with the same characters escaped. They stand in strings only, so the value stays the same;
-/// line feeds are those between the members.
-fn shown_json(json: &str) -> String {
-    escape(json, |character| {
-        if character == '\n' {
-            return "\n".to_owned();
-        }
-        let mut units = [0; 2];
-        let units = character.encode_utf16(&mut units).iter();
-        let escaped: Vec<_> = units.map(|unit| format!("\\u{unit:04x}")).collect();
-        escaped.concat()
-    })
-}
-
-fn escape(text: &str, written: impl Fn(char) -> String) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_unsafe(character) {
-            escaped.push_str(&written(character));
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
-}
-
-/// Control and format characters (Unicode Cc, Cf, Zl, Zp), and the variation selectors and tags in
-/// which text can be hidden.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
-            | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
-            | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
 /// Whether the reader of our output has gone away, which is no failure of ours.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -146,25 +128,4 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_reaches_the_terminal_that_it_would_obey_hide_or_reorder() {
-        let poison = "a\u{1b}[2J\u{7}\r\nb\u{9b}1m\u{202e}c\u{200b}\u{e0041}d";
-        assert_eq!(shown(poison), r"a\u{1b}[2J\u{7}\u{d}\u{a}b\u{9b}1m\u{202e}c\u{200b}\u{e0041}d");
-        let plain = "Grüße “你好” └ 😀";
-        assert_eq!(shown(plain), plain);
-    }
-
-    #[test]
-    fn escaped_json_is_the_same_value() {
-        let value = serde_json::json!({ "a": "\u{202e}x\u{9b}\u{e0041}" });
-        let text = shown_json(&serde_json::to_string_pretty(&value).unwrap());
-        assert!(text.is_ascii() && text.contains('\n'), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
-    }
 }

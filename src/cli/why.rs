@@ -1,124 +1,247 @@
-//! `whence why`: from a record back to what caused it, and a session in order.
+//! `whence why` and `whence effects`: walks over causes, as trees.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, segment};
 use super::output::Output;
+use super::paint::{Forest, Ink, Line, Ways};
 
-/// Records that a walk visits at most.
-const VISITS_MAX: usize = 500;
-/// Records of one page of a session.
-const PAGE_RECORDS: usize = 500;
-/// Characters of content that a line shows.
-const EXCERPT_CHARS: usize = 60;
+/// Records of one page of a walk.
+const PAGE_RECORDS: usize = 1_000;
 
-/// One record on the way back.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) depth: usize,
-    pub(super) rel: String,
-    pub(super) record: Value,
-    /// Whether its causes were shown before.
-    pub(super) seen: bool,
+/// A record of a walk, as far as it is shown.
+#[derive(Debug, Deserialize)]
+struct Node {
+    id: String,
+    seq: u64,
+    title: String,
+    role: String,
+    user: Option<String>,
+    session: Option<String>,
+    flags: Vec<String>,
+    edges: Vec<Edge>,
 }
 
-/// Prints what led to a record, as a tree.
+/// How it was reached.
+#[derive(Debug, Deserialize)]
+struct Edge {
+    from: u64,
+    rel: String,
+}
+
+/// A session that a walk touched.
+#[derive(Debug, Deserialize)]
+struct Session {
+    id: String,
+    user: Option<String>,
+    records: u64,
+    api_calls: Vec<ApiCall>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ApiCall {
+    seq: u64,
+    id: String,
+    title: String,
+}
+
+/// Prints what led to a record: the answer in a sentence, the way back to prompts as a tree, and then
+/// what could have influenced it and what it rested on.
 pub(super) fn why(client: &Client, id: &str, output: Output) -> anyhow::Result<()> {
-    let steps = walk(client, id)?;
-    if output.json {
-        let records: Vec<_> =
-            steps.iter().filter(|step| !step.seen).map(|step| &step.record).collect();
-        return output.value(&records);
-    }
-    for step in &steps {
-        output.line(&describe(step))?;
-    }
-    Ok(())
+    let Some(walk) = Walk::fetch(client, id, "why", output)? else { return Ok(()) };
+    let back = |edge: &Edge| (edge.rel != "delegation").then(|| edge.rel.replace('_', " "));
+    walk.print_tree(back, |one, other| other.cmp(&one), output)?;
+    walk.print_role("Untrusted inputs", "untrusted_input", output)?;
+    walk.print_role("Delegation", "delegation", output)
 }
 
-/// Follows the causes of a record, each record's causes in their order, as far back as they go.
-pub(super) fn walk(client: &Client, id: &str) -> anyhow::Result<Vec<Step>> {
-    let mut steps = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut waiting = vec![(0, String::new(), id.to_owned())];
-    while let Some((depth, rel, id)) = waiting.pop() {
-        anyhow::ensure!(steps.len() < VISITS_MAX, "more than {VISITS_MAX} records led to this one");
-        let record = client.get(&client.in_ledger(&format!("records/{}", segment(&id))))?;
-        let first = seen.insert(id);
-        if first {
-            let causes = record.pointer("/entry/causes").and_then(Value::as_array);
-            for cause in causes.into_iter().flatten().rev() {
-                let text = |name: &str| cause.get(name).and_then(Value::as_str).unwrap_or("");
-                waiting.push((depth + 1, text("rel").to_owned(), text("id").to_owned()));
+/// Prints what came of a record: the answer in a sentence, the way forward as a tree, and the
+/// sessions that it touched.
+pub(super) fn effects(client: &Client, id: &str, output: Output) -> anyhow::Result<()> {
+    let Some(walk) = Walk::fetch(client, id, "effects", output)? else { return Ok(()) };
+    walk.print_tree(|edge| Some(forward(&edge.rel)), |one, other| one.cmp(&other), output)?;
+    walk.print_sessions(output)
+}
+
+/// A walk, of all its pages.
+struct Walk {
+    summary: String,
+    nodes: Vec<Node>,
+    sessions: Vec<Session>,
+    colours: bool,
+}
+
+impl Walk {
+    /// Fetches a walk. If JSON is wanted, its pages are printed as they are, and nothing is left to do.
+    fn fetch(
+        client: &Client,
+        id: &str,
+        what: &str,
+        output: Output,
+    ) -> anyhow::Result<Option<Self>> {
+        let path = format!("records/{}/{what}?limit={PAGE_RECORDS}", segment(id));
+        let first = client.in_ledger(&path);
+        let mut walk = Self {
+            summary: String::new(),
+            nodes: Vec::new(),
+            sessions: Vec::new(),
+            colours: output.colours(),
+        };
+        let mut path = first.clone();
+        loop {
+            let mut page = client.get(&path)?;
+            let after = page.pointer("/nodes/list_metadata/after").and_then(Value::as_str);
+            let after = after.map(|after| format!("{first}&after={}", segment(after)));
+            if output.json {
+                output.value(&page)?;
+            } else {
+                walk.add(&mut page)?;
+            }
+            match after {
+                Some(after) => path = after,
+                None => break,
             }
         }
-        steps.push(Step { depth, rel, record, seen: !first });
+        Ok((!output.json).then_some(walk))
     }
-    Ok(steps)
-}
 
-/// One line about a step.
-pub(super) fn describe(step: &Step) -> String {
-    let indent = match step.depth {
-        0 => String::new(),
-        depth => format!("{}└ {} ", "   ".repeat(depth - 1), step.rel.replace('_', " ")),
-    };
-    let again = if step.seen { "  (shown above)" } else { "" };
-    format!("{indent}{}{again}", summary(&step.record))
-}
-
-/// What a record is, in one line.
-pub(super) fn summary(record: &Value) -> String {
-    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
-    let kind = text("/entry/kind").unwrap_or("record").replace('_', " ");
-    let id = text("/id").unwrap_or("");
-    let data = ["/entry/data/tool", "/entry/data/source", "/entry/data/model/requested"];
-    let what = data.into_iter().find_map(text).map(|what| format!(" {what}")).unwrap_or_default();
-    let call = match (text("/entry/data/method"), text("/entry/data/url")) {
-        (Some(method), Some(url)) => format!(" {method} {url}"),
-        _ => String::new(),
-    };
-    let said = record
-        .pointer("/content/0/value")
-        .map(|value| format!("  {}", excerpt(value)))
-        .unwrap_or_default();
-    format!("{kind}{what}{call} [{id}]{said}")
-}
-
-fn excerpt(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= EXCERPT_CHARS {
-        return format!("“{text}”");
-    }
-    format!("“{}…”", text.chars().take(EXCERPT_CHARS).collect::<String>())
-}
-
-/// Prints a session: one line a record, page by page. As JSON, one page a line.
-pub(super) fn session(client: &Client, id: &str, output: Output) -> anyhow::Result<()> {
-    let first = client.in_ledger(&format!("sessions/{}?limit={PAGE_RECORDS}", segment(id)));
-    let mut path = first.clone();
-    loop {
-        let page = client.get(&path)?;
-        print_page(&page, output)?;
-        match page.pointer("/records/list_metadata/after").and_then(Value::as_str) {
-            Some(after) => path = format!("{first}&after={}", segment(after)),
-            None => return Ok(()),
+    fn add(&mut self, page: &mut Value) -> anyhow::Result<()> {
+        let mut take = |pointer: &str| page.pointer_mut(pointer).map(Value::take);
+        let nodes = take("/nodes/data").context("the answer has no records")?;
+        let nodes: Vec<Node> = serde_json::from_value(nodes).context("cannot read the records")?;
+        self.nodes.extend(nodes);
+        if let Some(sessions) = take("/sessions").filter(|sessions| !sessions.is_null()) {
+            self.sessions = serde_json::from_value(sessions).context("cannot read the sessions")?;
         }
+        if let Some(Value::String(summary)) = take("/summary") {
+            self.summary = summary;
+        }
+        Ok(())
+    }
+
+    fn line(&self) -> Line {
+        Line::new(self.colours)
+    }
+
+    /// The sentence, and the tree of all records below the first. `called` says how a branch is
+    /// called, if it is shown.
+    fn print_tree(
+        &self,
+        called: impl Fn(&Edge) -> Option<String>,
+        order: impl Fn(u64, u64) -> std::cmp::Ordering,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        output.painted(&self.line().with(Ink::Heading, &self.summary))?;
+        output.line("")?;
+        let mut ways: BTreeMap<u64, Ways> = BTreeMap::new();
+        for node in &self.nodes {
+            for edge in &node.edges {
+                let way = called(edge).map(|rel| (rel, node.seq));
+                ways.entry(edge.from).or_default().extend(way);
+            }
+        }
+        for ways in ways.values_mut() {
+            ways.sort_by(|one, other| {
+                rank(&one.0).cmp(&rank(&other.0)).then_with(|| order(one.1, other.1))
+            });
+        }
+        let home = self.nodes.first().and_then(|node| node.session.as_deref());
+        let lines = self.nodes.iter().map(|node| (node.seq, self.describe(node, home)));
+        let forest = Forest { lines: lines.collect(), ways, blank: &self.line() };
+        output.trees(&forest.trees(self.nodes.first().map(|node| node.seq)))
+    }
+
+    /// A record in a line; its session, if it is another one than that of the first record.
+    fn describe(&self, node: &Node, home: Option<&str>) -> Line {
+        let ink = match node.role.as_str() {
+            "untrusted_input" => Ink::Warning,
+            "prompt" | "delegation" => Ink::Mandate,
+            _ => Ink::Plain,
+        };
+        let mut line = self.line().with(ink, &node.title);
+        line = line.with(Ink::Faint, &format!("  seq {} [{}]", node.seq, node.id));
+        if let Some(session) = node.session.as_deref().filter(|session| Some(*session) != home) {
+            line = line
+                .with(Ink::Relation, &format!("  in {}", of_user(session, node.user.as_deref())));
+        }
+        if node.flags.is_empty() {
+            return line;
+        }
+        line.with(Ink::Warning, &format!("  flags: {}", node.flags.join(", ")))
+    }
+
+    /// All records that have this role, besides the first.
+    fn print_role(&self, heading: &str, role: &str, output: Output) -> anyhow::Result<()> {
+        let mut nodes = self.nodes.iter().skip(1).filter(|node| node.role == role).peekable();
+        if nodes.peek().is_none() {
+            return Ok(());
+        }
+        output.line("")?;
+        output.painted(&self.line().with(Ink::Heading, heading))?;
+        for node in nodes {
+            output.painted(&self.line().plain("  ").followed_by(&self.describe(node, None)))?;
+        }
+        Ok(())
+    }
+
+    fn print_sessions(&self, output: Output) -> anyhow::Result<()> {
+        if self.sessions.is_empty() {
+            return Ok(());
+        }
+        output.line("")?;
+        output.painted(&self.line().with(Ink::Heading, "Sessions"))?;
+        for session in &self.sessions {
+            let of_user = of_user(&session.id, session.user.as_deref());
+            let records =
+                format!("  {} records, {} API calls", session.records, session.api_calls.len());
+            let line = self.line().plain("  ").with(Ink::Relation, &of_user);
+            output.painted(&line.with(Ink::Faint, &records))?;
+            for call in &session.api_calls {
+                let place = format!("  seq {} [{}]", call.seq, call.id);
+                let line = self.line().plain("    ").plain(&call.title);
+                output.painted(&line.with(Ink::Faint, &place))?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn print_page(page: &Value, output: Output) -> anyhow::Result<()> {
-    if output.json {
-        return output.value(page);
+fn of_user(session: &str, user: Option<&str>) -> String {
+    match user {
+        Some(user) => format!("session {session} of {user}"),
+        None => format!("session {session}"),
     }
-    let records = page.pointer("/records/data").and_then(Value::as_array).context("no records")?;
-    for record in records {
-        let seq = record.get("seq").and_then(Value::as_u64).unwrap_or(0);
-        output.line(&format!("{seq:>8}  {}", summary(record)))?;
-    }
-    Ok(())
+}
+
+/// A relation as the earlier of two records has it to the later one.
+fn forward(rel: &str) -> String {
+    let names = [
+        ("about", "subject of"),
+        ("authorized_by", "authorized"),
+        ("completes", "completed by"),
+        ("corrects", "corrected by"),
+        ("handed_off_from", "handed off to"),
+        ("informed_by", "informed"),
+        ("triggered_by", "triggered"),
+    ];
+    let name = names.into_iter().find(|(back, _)| *back == rel);
+    name.map_or_else(|| rel.replace('_', " "), |(_, forward)| forward.to_owned())
+}
+
+/// Where a relation stands among the ways on from a record: what set it off comes first, and what it
+/// set off.
+fn rank(rel: &str) -> usize {
+    const ORDER: [&str; 6] = [
+        "triggered by",
+        "triggered",
+        "completes",
+        "completed by",
+        "handed off from",
+        "handed off to",
+    ];
+    ORDER.iter().position(|first| *first == rel).unwrap_or(ORDER.len())
 }

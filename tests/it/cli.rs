@@ -107,8 +107,15 @@ fn the_demonstration_ends_well() {
     let output = whence(folder.path(), &["demo", "--exit"]);
     let stdout = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    for part in ["send_money", "informed by retrieval", "verified: 59 entries", "TAMPERED  seq 55"]
-    {
+    for part in [
+        "send_money",
+        "informed by retrieval inbox",
+        "under delegation jti-mallory (bank:read, bank:transfer, until",
+        "Untrusted inputs\n",
+        "Retrieval of inbox (seq 55) reached",
+        "verified: 75 entries",
+        "TAMPERED  seq 61",
+    ] {
         assert!(stdout.contains(part), "{part} is not in:\n{stdout}");
     }
 }
@@ -140,10 +147,7 @@ fn the_whole_way_round() {
     let append = run(&["append", "records.ndjson"]);
     assert!(text(&append.stdout).lines().all(|line| line.ends_with("(known)")));
 
-    let why = text(&run(&["why", "api-7"]).stdout);
-    assert!(why.starts_with("api call POST https://bank.example/transfers"), "{why}");
-    assert!(why.lines().last().unwrap().contains("triggered by prompt"), "{why}");
-    assert_eq!(text(&run(&["session", "s-3"]).stdout).lines().count(), 64);
+    causes_and_effects_are_trees(&run);
     let key = text(&run(&["key", "show"]).stdout);
     let key = key.trim_end();
     let online = run(&["verify", &format!("{url}/tlog/main"), "--key", key]);
@@ -184,6 +188,31 @@ fn the_whole_way_round() {
     let nothing = whence(path, &["verify", "nowhere"]);
     assert_eq!(nothing.status.code(), Some(2));
     assert_eq!(whence(path, &["no-such-command"]).status.code(), Some(2));
+}
+
+fn causes_and_effects_are_trees(run: &dyn Fn(&[&str]) -> Output) {
+    let why = text(&run(&["why", "api-7"]).stdout);
+    assert!(why.starts_with("API call POST bank.example/transfers happened because tool"), "{why}");
+    let tree = "\
+        api_call POST bank.example/transfers 201  seq 32 [api-7]\n\
+        └── triggered by tool_invocation send_money  seq 31 [invocation-7]\n    \
+            └── triggered by model_output m-1  seq 30 [output-7]\n        \
+                └── triggered by prompt user: Pay the invoice.  seq 29 [prompt-7]\n";
+    assert!(why.ends_with(tree), "{why}");
+    let effects = text(&run(&["effects", "prompt-7"]).stdout);
+    assert!(effects.contains("── triggered api_call POST bank.example/transfers 201"), "{effects}");
+    assert!(
+        effects.contains("session s-2 of alice@example.com  4 records, 1 API calls"),
+        "{effects}"
+    );
+    let page: Value = serde_json::from_slice(&run(&["why", "api-7", "--json"]).stdout).unwrap();
+    assert_eq!((&page["object"], &page["seq"]), (&"why".into(), &32.into()));
+    let unknown = run(&["effects", "nobody"]);
+    assert_eq!((unknown.status.code(), unknown.stdout.len()), (Some(2), 0));
+    let session = text(&run(&["session", "s-3"]).stdout);
+    assert_eq!(session.lines().count(), 8 + 64, "{session}");
+    let branch = "└── model output m-1  “I will pay it.”";
+    assert_eq!(session.matches(branch).count(), 16, "{session}");
 }
 
 fn a_forged_archive_is_neither_verified_nor_imported(path: &Path, key: &str) {
@@ -334,13 +363,19 @@ fn a_long_session_is_shown_whole_and_cannot_drive_the_terminal() {
     let client = ["--data", "data", "--url", &serving.url];
     let append = whence(path, &[&["append", "records.ndjson"], &client[..]].concat());
     assert!(append.status.success(), "{}", text(&append.stderr));
-    for args in [vec!["session", session], vec!["session", session, "--json"], vec!["why", "p-7"]] {
-        let shown = whence(path, &[&args[..], &client[..]].concat());
+    let commands: [&[&str]; 4] = [
+        &["session", session],
+        &["session", session, "--json"],
+        &["why", "p-7"],
+        &["effects", "p-7"],
+    ];
+    for args in commands {
+        let shown = whence(path, &[args, &client[..]].concat());
         assert!(shown.status.success(), "{}", text(&shown.stderr));
         let shown = text(&shown.stdout);
-        let lines = match args[..] {
-            [_, _] if args[0] == "session" => 1_100,
-            [_, _] => 1,
+        let lines = match args {
+            ["session", _] => 8 + 1_100,
+            ["effects", _] => 6,
             _ => 3,
         };
         assert_eq!(shown.lines().count(), lines, "{args:?}");
