@@ -87,28 +87,30 @@ pub(super) struct Forest<'a> {
     pub(super) lines: BTreeMap<u64, Line>,
     /// The ways on from each record, in the order in which they are shown.
     pub(super) ways: BTreeMap<u64, Ways>,
+    /// In whose branch a record is shown that more than one way leads to; where it is met first, if
+    /// nothing is said.
+    pub(super) homes: BTreeMap<u64, u64>,
     /// An empty line.
     pub(super) blank: &'a Line,
 }
 
 impl Forest<'_> {
     /// Trees that show what is below these records: each record once, and referred to where it is
-    /// met again.
+    /// met besides.
     pub(super) fn trees(&self, roots: impl IntoIterator<Item = u64>) -> Vec<Tree<Line>> {
         let mut growing = Growing {
             forest: self,
-            seen: BTreeSet::new(),
+            placed: BTreeSet::new(),
+            shown: BTreeSet::new(),
             later: VecDeque::new(),
-            below: BTreeSet::new(),
         };
         let mut trees = Vec::new();
         for root in roots {
-            if !growing.seen.insert(root) {
+            if !growing.placed.insert(root) {
                 continue;
             }
             trees.push(growing.tree(root, self.line(root), 1));
             while let Some(root) = growing.later.pop_front() {
-                growing.below.remove(&root);
                 let line = self.blank.clone().with(Ink::Faint, "(continued) ");
                 trees.push(growing.tree(root, line.followed_by(&self.line(root)), 1));
             }
@@ -120,40 +122,40 @@ impl Forest<'_> {
         let unknown = || self.blank.clone().plain(&format!("seq {seq}"));
         self.lines.get(&seq).cloned().unwrap_or_else(unknown)
     }
+
+    fn is_home(&self, of: u64, seq: u64) -> bool {
+        self.homes.get(&of).is_none_or(|home| *home == seq)
+    }
 }
 
 struct Growing<'a> {
     forest: &'a Forest<'a>,
     /// What has its place, above or below.
-    seen: BTreeSet<u64>,
-    /// What is shown below, in trees of its own: in their order, and to look up.
+    placed: BTreeSet<u64>,
+    /// What is above.
+    shown: BTreeSet<u64>,
+    /// What comes in a tree of its own.
     later: VecDeque<u64>,
-    below: BTreeSet<u64>,
 }
 
 impl Growing<'_> {
     fn tree(&mut self, seq: u64, line: Line, level: usize) -> Tree<Line> {
+        self.shown.insert(seq);
         let mut tree = Tree::new(line);
         let mut again: Vec<(&str, Vec<String>)> = Vec::new();
         for (rel, next) in self.forest.ways.get(&seq).into_iter().flatten() {
-            let rel_line = || {
-                let rel = if rel.is_empty() { String::new() } else { format!("{rel} ") };
-                self.forest.blank.clone().with(Ink::Relation, &rel)
-            };
-            let first = !self.seen.contains(next);
-            let is_leaf = self.forest.ways.get(next).is_none_or(Vec::is_empty);
-            if first && (level < LEVELS_MAX || is_leaf) {
-                let line = rel_line().followed_by(&self.forest.line(*next));
-                self.seen.insert(*next);
-                tree.push(self.tree(*next, line, level + 1));
-                continue;
-            }
-            if first {
-                self.seen.insert(*next);
+            if self.forest.is_home(*next, seq) && self.placed.insert(*next) {
+                let is_leaf = self.forest.ways.get(next).is_none_or(Vec::is_empty);
+                if level < LEVELS_MAX || is_leaf {
+                    let rel = if rel.is_empty() { String::new() } else { format!("{rel} ") };
+                    let line = self.forest.blank.clone().with(Ink::Relation, &rel);
+                    let line = line.followed_by(&self.forest.line(*next));
+                    tree.push(self.tree(*next, line, level + 1));
+                    continue;
+                }
                 self.later.push_back(*next);
-                self.below.insert(*next);
             }
-            let arrow = if self.below.contains(next) { "↓" } else { "↑" };
+            let arrow = if self.shown.contains(next) { "↑" } else { "↓" };
             let place = format!("{arrow} seq {next}");
             match again.iter_mut().find(|(of, _)| of == rel) {
                 Some((_, places)) => places.push(place),
@@ -176,7 +178,8 @@ mod tests {
         let ways = ways.iter().map(|(from, to)| {
             (*from, to.iter().map(|(rel, to)| ((*rel).to_owned(), *to)).collect::<Ways>())
         });
-        Forest { lines: BTreeMap::new(), ways: ways.collect(), blank }
+        let (lines, homes) = (BTreeMap::new(), BTreeMap::new());
+        Forest { lines, ways: ways.collect(), homes, blank }
     }
 
     fn text(trees: &[Tree<Line>]) -> String {
@@ -196,11 +199,30 @@ mod tests {
     }
 
     #[test]
+    fn a_record_stands_at_its_home_and_is_referred_to_before_and_after() {
+        let blank = Line::new(false);
+        let ways: [(u64, &[(&str, u64)]); 4] = [
+            (9, &[("by", 8), ("by", 7), ("of", 6)]),
+            (8, &[("by", 7)]),
+            (7, &[("of", 6)]),
+            (6, &[("of", 7)]),
+        ];
+        let mut forest = forest_of(&blank, &ways);
+        forest.homes = BTreeMap::from([(7, 9), (6, 9)]);
+        assert_eq!(
+            text(&forest.trees([9])),
+            "seq 9\n├── by seq 8\n│   └── by ↓ seq 7\n├── by seq 7\n│   └── of ↓ seq 6\n\
+             └── of seq 6\n    └── of ↑ seq 7\n"
+        );
+    }
+
+    #[test]
     fn a_deep_chain_goes_on_in_further_trees_and_loses_nobody() {
         let blank = Line::new(false);
         let ways: BTreeMap<_, _> =
             (1..=5_000).map(|n| (n, vec![("by".to_owned(), n - 1)])).collect();
-        let forest = Forest { lines: BTreeMap::new(), ways, blank: &blank };
+        let (lines, homes) = (BTreeMap::new(), BTreeMap::new());
+        let forest = Forest { lines, ways, homes, blank: &blank };
         let text = text(&forest.trees([5_000]));
         for n in 0..=5_000 {
             assert!(text.lines().any(|line| line.ends_with(&format!("seq {n}"))), "{n}");

@@ -195,7 +195,13 @@ impl Session {
         notes
     }
 
-    fn print(self, id: &str, output: Output) -> anyhow::Result<()> {
+    /// The records in their branches. Each has one only, so that none needs a home.
+    fn forest<'a>(&self, blank: &'a Line) -> Forest<'a> {
+        let (lines, ways) = (self.lines.clone(), self.ways.clone());
+        Forest { lines, ways, homes: BTreeMap::new(), blank }
+    }
+
+    fn print(&self, id: &str, output: Output) -> anyhow::Result<()> {
         let line = || Line::new(self.colours);
         output.painted(&line().with(Ink::Heading, &format!("Session {id}")))?;
         let members =
@@ -217,8 +223,8 @@ impl Session {
             output.painted(&line().with(Ink::Faint, &format!("  {name:<11}")).with(ink, value))?;
         }
         output.line("")?;
-        let forest = Forest { lines: self.lines, ways: self.ways, blank: &Line::new(self.colours) };
-        output.trees(&forest.trees(self.roots))
+        let blank = Line::new(self.colours);
+        output.trees(&self.forest(&blank).trees(self.roots.iter().copied()))
     }
 }
 
@@ -280,8 +286,8 @@ mod tests {
         assert_eq!(session.agents, BTreeSet::from(["agent 2".to_owned()]));
         assert_eq!(session.flags, BTreeMap::from([("orphan_api_call".to_owned(), 1)]));
         let blank = Line::new(false);
-        let forest = Forest { lines: session.lines, ways: session.ways, blank: &blank };
-        let trees: String = forest.trees(session.roots).iter().map(ToString::to_string).collect();
+        let trees = session.forest(&blank).trees(session.roots.iter().copied());
+        let trees: String = trees.iter().map(ToString::to_string).collect();
         let expected = "\
 prompt  seq 3 [r-3]
 ├── model output  seq 4 [r-4]
@@ -307,8 +313,7 @@ prompt  seq 3 [r-3]
             before = ("triggered_by", seq + 2);
         }
         let blank = Line::new(false);
-        let forest = Forest { lines: session.lines, ways: session.ways, blank: &blank };
-        let trees = forest.trees(session.roots);
+        let trees = session.forest(&blank).trees(session.roots.iter().copied());
         let text: String = trees.iter().map(ToString::to_string).collect();
         assert_eq!(text.lines().count(), 3_001);
         assert!(text.lines().all(|line| line.chars().count() < 100));

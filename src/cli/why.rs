@@ -1,6 +1,6 @@
 //! `whence why` and `whence effects`: walks over causes, as trees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -151,8 +151,10 @@ impl Walk {
         }
         let home = self.nodes.first().and_then(|node| node.session.as_deref());
         let lines = self.nodes.iter().map(|node| (node.seq, self.describe(node, home)));
-        let forest = Forest { lines: lines.collect(), ways, blank: &self.line() };
-        output.trees(&forest.trees(self.nodes.first().map(|node| node.seq)))
+        let root = self.nodes.first().map(|node| node.seq);
+        let homes = root.map(|root| homes(root, &ways)).unwrap_or_default();
+        let forest = Forest { lines: lines.collect(), ways, homes, blank: &self.line() };
+        output.trees(&forest.trees(root))
     }
 
     /// A record in a line; its session, if it is another one than that of the first record.
@@ -217,6 +219,35 @@ fn of_user(session: &str, user: Option<&str>) -> String {
     }
 }
 
+/// In whose branch each record is shown: those that set one another off in a line, as far as it goes,
+/// and every other where it is the nearest to the first.
+fn homes(root: u64, ways: &BTreeMap<u64, Ways>) -> BTreeMap<u64, u64> {
+    let from = |seq: u64| ways.get(&seq).into_iter().flatten();
+    let mut homes = BTreeMap::new();
+    let mut at = root;
+    while let Some((_, next)) = from(at).find(|(rel, _)| SET_OFF.contains(&rel.as_str())) {
+        if *next == root || homes.contains_key(next) {
+            break;
+        }
+        homes.insert(*next, at);
+        at = *next;
+    }
+    let mut met = BTreeSet::from([root]);
+    let mut waiting = VecDeque::from([root]);
+    while let Some(seq) = waiting.pop_front() {
+        for (_, next) in from(seq) {
+            if met.insert(*next) {
+                homes.entry(*next).or_insert(seq);
+                waiting.push_back(*next);
+            }
+        }
+    }
+    homes
+}
+
+/// How records are called that set others off, as the later one has it.
+const SET_OFF: [&str; 3] = ["triggered by", "completes", "handed off from"];
+
 /// A relation as the earlier of two records has it to the later one.
 fn forward(rel: &str) -> String {
     let names = [
@@ -235,13 +266,35 @@ fn forward(rel: &str) -> String {
 /// Where a relation stands among the ways on from a record: what set it off comes first, and what it
 /// set off.
 fn rank(rel: &str) -> usize {
-    const ORDER: [&str; 6] = [
-        "triggered by",
-        "triggered",
-        "completes",
-        "completed by",
-        "handed off from",
-        "handed off to",
-    ];
-    ORDER.iter().position(|first| *first == rel).unwrap_or(ORDER.len())
+    const THEN: [&str; 3] = ["triggered", "completed by", "handed off to"];
+    let place = |of: &[&str]| of.iter().position(|first| *first == rel);
+    place(&SET_OFF).or_else(|| place(&THEN)).unwrap_or(SET_OFF.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_the_prompt_is_one_branch_and_the_rest_is_where_it_is_nearest() {
+        let ways = [
+            (9, vec![("triggered by", 8)]),
+            (8, vec![("triggered by", 7), ("informed by", 2)]),
+            (7, vec![("completes", 6)]),
+            (6, vec![("triggered by", 1), ("informed by", 2)]),
+            (2, vec![("triggered by", 1)]),
+        ];
+        let ways = ways.into_iter().map(|(from, to)| {
+            (from, to.into_iter().map(|(rel, to)| (rel.to_owned(), to)).collect::<Ways>())
+        });
+        let homes = homes(9, &ways.collect());
+        assert_eq!(homes, BTreeMap::from([(8, 9), (7, 8), (6, 7), (1, 6), (2, 8)]));
+    }
+
+    #[test]
+    fn records_that_lead_to_one_another_have_homes_too() {
+        let same = |to: u64| vec![("same document".to_owned(), to)];
+        let ways = BTreeMap::from([(1, same(2)), (2, same(1))]);
+        assert_eq!(homes(1, &ways), BTreeMap::from([(2, 1)]));
+    }
 }
