@@ -513,6 +513,7 @@ fn pages(server: &Server, path: &str, limit: usize) -> (Vec<Value>, Vec<Value>) 
             Some(next) => after = format!("&after={next}"),
             None => return (nodes, answers),
         }
+        assert!(answers.len() < 100, "the walk grows with the log");
         let late = format!("late-{}-{}", nodes.len(), path.len() * 100 + limit);
         let mut late = prompt(&late, "s-1", "late");
         late["causes"] = json!([{ "id": "prompt-1", "rel": "informed_by" }]);
