@@ -481,8 +481,8 @@ capture_gap            { count?: UInt, first?: UInt, gap: Gap, last?: UInt, prod
 ingest_refusal         { claimed_agent?: Id, claimed_id?: Id, claimed_kind?: Name, claimed_session?: Id,
                          claimed_user?: Id, code: Name, token_id?: Id }
 flag                   { code: Flag, detection_id?: Id, severity: "info" | "low" | "medium" | "high" }
-log_access             { actor: Id, operation: Name, records?: UInt }
-log_export             { actor: Id, end: UInt, format: Name, start: UInt }
+log_access             { actor: Id, calls?: UInt, last_at?: Time, operation: Name, records?: UInt }
+log_export             { actor: Id, content?: Bool, end: UInt, format: Name, start: UInt }
 erasure                { actor: Id, parts: UInt, reason: Line, records: UInt }
 retention_purge        { before: Time, parts: UInt, policy: Name, records: UInt }
 legal_hold             { actor: Id, hold_id: Id, reason: Line, state: "placed" | "released" }

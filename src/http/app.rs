@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 
+use super::accesses::Accesses;
 use super::error::ApiError;
 use super::indexes::Indexes;
 use crate::access::{Action, Grant, TokenFile};
@@ -30,6 +31,10 @@ pub struct Limits {
     pub answers_max: usize,
     /// How long a client may take to send the next part of a body.
     pub body_stall_max: Duration,
+    /// How long the log of who read waits in memory before it is written.
+    pub accesses_interval: Duration,
+    /// Bytes of it that wait. Beyond that reading is refused.
+    pub accesses_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +47,8 @@ impl Default for Limits {
             walk_max: 10_000,
             answers_max: 16,
             body_stall_max: Duration::from_secs(10),
+            accesses_interval: Duration::from_secs(3),
+            accesses_bytes_max: 8 * 1024 * 1024,
         }
     }
 }
@@ -55,6 +62,8 @@ pub struct App {
     pub(super) random: Arc<dyn Random>,
     pub(super) indexes: Arc<Indexes>,
     pub(super) limits: Limits,
+    /// Who read what, until it is logged.
+    pub(super) accesses: Arc<Accesses>,
     /// Room for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
     /// Turns to make a large answer.
@@ -81,6 +90,7 @@ impl App {
             indexes: Arc::new(indexes),
             clock: Arc::clone(&environment.clock),
             random: Arc::clone(&environment.random),
+            accesses: Accesses::new(Arc::clone(&environment.clock), &limits),
             limits,
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
             answers: Arc::new(Semaphore::new(limits.answers_max)),

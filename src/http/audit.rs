@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::App;
+use super::accesses::{Access, Operation};
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::ApiError;
@@ -134,6 +135,10 @@ async fn file(
         }
         TilePath::Entries { .. } | TilePath::Content { .. } => {
             let mut seqs = view.bundle_seqs(path).ok_or_else(unknown)?;
+            let content = matches!(path, TilePath::Content { .. });
+            let operation = if content { Operation::Content } else { Operation::Entries };
+            let access = Access { operation, records: seqs.end - seqs.start, query: None };
+            app.accesses.note(&ledger, &grant, access)?;
             let next = move || Ok(view.bundle_piece(path, &mut seqs, streaming::PIECE_BYTES)?);
             streaming::pieces(turn, OCTETS, next).await?
         }

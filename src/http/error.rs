@@ -171,7 +171,7 @@ pub(super) struct KnownCode {
 }
 
 /// The codes of errors that are not about a posted record.
-const CODES: [(&str, StatusCode); 28] = [
+const CODES: &[(&str, StatusCode)] = &[
     ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
     ("body_unreadable", StatusCode::BAD_REQUEST),
     ("busy", StatusCode::TOO_MANY_REQUESTS),
@@ -189,6 +189,7 @@ const CODES: [(&str, StatusCode); 28] = [
     ("no_records", StatusCode::BAD_REQUEST),
     ("path_unknown", StatusCode::NOT_FOUND),
     ("query_invalid", StatusCode::BAD_REQUEST),
+    ("reading_unlogged", StatusCode::SERVICE_UNAVAILABLE),
     ("record_unknown", StatusCode::NOT_FOUND),
     ("request_invalid", StatusCode::BAD_REQUEST),
     ("role_missing", StatusCode::FORBIDDEN),
@@ -204,7 +205,7 @@ const CODES: [(&str, StatusCode); 28] = [
 
 /// Every code that an error can have.
 pub(super) fn codes() -> impl Iterator<Item = KnownCode> {
-    let of_requests = CODES.into_iter();
+    let of_requests = CODES.iter().copied();
     let of_requests =
         of_requests.map(|(name, status)| KnownCode { name, status, of_records: false });
     let of_records = Code::ALL.iter().map(|code| KnownCode {

@@ -42,7 +42,8 @@ pub(super) struct LedgerBody {
 enum Status {
     /// It takes records.
     Open,
-    /// It has stopped writing, and takes records again when the server was restarted. It can be read.
+    /// It has stopped writing, and takes records again when the server was restarted. It proves what it
+    /// has, but shows no records, because it could not log who read them.
     Halted,
     /// It cannot be opened. The server's log says why.
     Unavailable,

@@ -9,6 +9,7 @@
 //! opens no socket and catches no signal, the caller brings both ([`serve()`]). Bodies, tokens and
 //! content never reach the log.
 
+mod accesses;
 mod app;
 mod audit;
 mod caller;

@@ -1,5 +1,7 @@
 //! `/v1/ledgers/{ledger}/records` and `/sessions`: records in, records out.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::App;
+use super::accesses::{Access, Operation};
 use super::app::{Limits, blocking};
 use super::caller::Caller;
 use super::error::ApiError;
@@ -89,6 +92,11 @@ pub(super) struct ListMetadata {
 impl<T> List<T> {
     pub(super) fn new(data: Vec<T>, after: Option<String>) -> Self {
         Self { object: "list", data, metadata: ListMetadata { before: None, after } }
+    }
+
+    /// How many items there are.
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.data.len()).unwrap_or(u64::MAX)
     }
 }
 
@@ -282,13 +290,15 @@ pub(super) async fn get(
     Path((ledger, id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
-    let bytes = blocking(move || {
-        let view = ledger.view();
-        let seq = view.seq_of(&id)?.ok_or_else(record_unknown)?;
-        to_bytes(&record_body(&view, seq)?)
+    let (view, asked) = (ledger.view(), id.clone());
+    let body = blocking(move || {
+        let seq = view.seq_of(&asked)?.ok_or_else(record_unknown)?;
+        record_body(&view, seq)
     });
-    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Ok((json, bytes.await?).into_response())
+    let body = body.await?;
+    let access = Access { operation: Operation::Record, records: 1, query: Some(&id) };
+    app.accesses.note(&ledger, &grant, access)?;
+    json(StatusCode::OK, &body)
 }
 
 pub(super) fn record_unknown() -> ApiError {
@@ -372,12 +382,17 @@ pub(super) async fn session(
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
     let limit = page.limit.unwrap_or(100).clamp(1, app.limits.page_max);
+    let accesses = Arc::clone(&app.accesses);
     let turn = streaming::turn(&app).await?;
-    let bytes = blocking(move || {
-        let session = session_page(&ledger.view(), id, page.after, limit, &app.limits)?;
-        to_bytes(&session)
+    let (view, asked) = (ledger.view(), id.clone());
+    let made = blocking(move || {
+        let session = session_page(&view, asked, page.after, limit, &app.limits)?;
+        Ok((to_bytes(&session)?, session.records.len()))
     });
-    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes.await?))
+    let (bytes, records) = made.await?;
+    let access = Access { operation: Operation::Session, records, query: Some(&id) };
+    accesses.note(&ledger, &grant, access)?;
+    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes))
 }
 
 /// A page of a session: at most so many records, and not many more bytes than allowed, but at least

@@ -287,7 +287,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "Shows one record: its entry, its content, its flags and its receipt.",
         roles: INVESTIGATOR,
         answers: &[ok(&[json::<RecordBody>(None)])],
-        codes: &["record_unknown"],
+        codes: &["record_unknown", "reading_unlogged"],
         ..NOTHING
     },
     Route {
@@ -362,7 +362,7 @@ pub(super) const ROUTES: &[Route] = &[
             ),
         ],
         answers: &[ok(&[json::<SessionBody>(None)])],
-        codes: &["session_unknown", "busy"],
+        codes: &["session_unknown", "busy", "reading_unlogged"],
         ..NOTHING
     },
     Route {
@@ -454,7 +454,7 @@ pub(super) const ROUTES: &[Route] = &[
                   path has slashes.",
         roles: AUDITOR,
         answers: &[ok(OCTETS)],
-        codes: &["tile_unknown", "busy"],
+        codes: &["tile_unknown", "busy", "reading_unlogged"],
         ..NOTHING
     },
     Route {
@@ -464,7 +464,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "The content of a bundle of entries. The path has slashes.",
         roles: AUDITOR,
         answers: &[ok(OCTETS)],
-        codes: &["tile_unknown", "busy"],
+        codes: &["tile_unknown", "busy", "reading_unlogged"],
         ..NOTHING
     },
     Route {

@@ -43,7 +43,8 @@ pub struct ServeOptions {
 }
 
 /// Serves until `stop` is ready, then finishes what is in flight and returns. No request that was
-/// acknowledged is lost by it, and none is cut off before the drain is over.
+/// acknowledged is lost by it, and none is cut off before the drain is over. What is still to be logged of
+/// who read is in the ledgers on return.
 pub async fn serve(
     app: App,
     options: ServeOptions,
@@ -57,6 +58,7 @@ pub async fn serve(
         stop.await;
         stopping.graceful_shutdown(Some(drain));
     });
+    let accesses = Arc::clone(&app.accesses);
     let service = router(app.clone()).into_make_service();
     let gate = Gate::new(connections_max());
     let mut server = axum_server::from_tcp(listener)?.first_request_timeout(FIRST_HEAD_TIMEOUT);
@@ -70,6 +72,7 @@ pub async fn serve(
             server.acceptor(acceptor.acceptor(gate)).serve(service).await
         }
     };
+    accesses.close().await;
     blocking(move || {
         app.close();
         Ok(())

@@ -23,7 +23,9 @@ use crate::log::{Seeded, Ticking, chain, prompt};
 
 /// A server without a socket, and tokens for it.
 pub(crate) struct Server {
+    pub(crate) app: App,
     pub(crate) router: Router,
+    pub(crate) ledgers: Arc<Ledgers>,
     pub(crate) tokens: Arc<TokenFile>,
     environment: Environment,
     pub(crate) runtime: tokio::runtime::Runtime,
@@ -67,9 +69,10 @@ impl Server {
             ledgers.create(&name.parse().unwrap()).unwrap();
         }
         let tokens = Arc::new(TokenFile::open(&folder.path().join("tokens.json")).unwrap());
-        let app = App::new(ledgers, Arc::clone(&tokens), &environment, limits);
+        let app = App::new(Arc::clone(&ledgers), Arc::clone(&tokens), &environment, limits);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        Self { router: router(app), tokens, environment, runtime, folder }
+        let router = router(app.clone());
+        Self { app, router, ledgers, tokens, environment, runtime, folder }
     }
 
     pub(crate) fn token(&self, role: Role, ledger: Option<&str>) -> String {

@@ -17,7 +17,7 @@ use crate::log::{Seeded, TestLog, chain, ledgers_in, main_ledger, submit};
 
 /// How a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
+pub(crate) enum Failure {
     /// It is not taken.
     NotPersisted,
     /// It is taken, and reported as failed all the same.
@@ -28,12 +28,12 @@ enum Failure {
 
 /// Fails one step, from some moment on.
 #[derive(Debug, Default)]
-struct Trap {
+pub(crate) struct Trap {
     armed: Mutex<Option<(Step, Failure)>>,
 }
 
 impl Trap {
-    fn arm(&self, step: Step, failure: Failure) {
+    pub(crate) fn arm(&self, step: Step, failure: Failure) {
         *self.armed.lock().unwrap() = Some((step, failure));
     }
 

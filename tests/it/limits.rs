@@ -185,13 +185,13 @@ fn a_body_that_stalls_keeps_nobody_else_out_and_is_given_up() {
 
 /// Holds up every commit until it is opened.
 #[derive(Debug, Default)]
-struct Dam {
+pub(crate) struct Dam {
     open: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Dam {
-    fn set(&self, open: bool) {
+    pub(crate) fn set(&self, open: bool) {
         *self.open.lock().unwrap() = open;
         self.opened.notify_all();
     }

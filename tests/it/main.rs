@@ -10,6 +10,7 @@
               how long it runs"
 )]
 
+mod accesses;
 mod api;
 mod cli;
 mod config;

@@ -84,10 +84,14 @@ object! {
 }
 
 object! {
-    /// Data of `log_access`. The query is content.
+    /// Data of `log_access`: one or more calls of one kind by one token. What was asked for is content.
     LogAccess {
         /// The access token that was used.
         actor: ExternalId,
+        /// How many calls there were.
+        calls: Option<u64>,
+        /// When the last one was; the first is when it occurred.
+        last_at: Option<Timestamp>,
         /// What was called.
         operation: Name,
         /// How many records were shown.
@@ -96,10 +100,12 @@ object! {
 }
 
 object! {
-    /// Data of `log_export`.
+    /// Data of `log_export`. The query is content.
     LogExport {
         /// The access token that was used.
         actor: ExternalId,
+        /// Whether the records' content was in it.
+        content: Option<bool>,
         /// The number after the last record's.
         end: u64,
         /// The format.

@@ -183,7 +183,8 @@ impl Server {
         record["id"] = "the-last-one".into();
         let answer = self.append(&record);
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        assert_eq!(self.audit().size, size + 1);
+        // The audit itself is logged, some time later.
+        assert!(self.audit().size > size);
         assert_eq!(PANICS.load(Ordering::Relaxed), 0);
     }
 }

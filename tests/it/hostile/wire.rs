@@ -68,9 +68,9 @@ fn garbage() {
     let statuses = in_parallel(CASES, |number| one(&server, address, number));
     let growth = resident().saturating_sub(before);
     println!("{statuses:?}, {} MiB more in memory", growth >> 20);
+    server.still_works();
     stop.send(()).unwrap();
     server.runtime.block_on(serving).unwrap().unwrap();
-    server.still_works();
 
     assert!(growth < GROWTH_MAX, "{growth} bytes more after {CASES} connections");
     assert!(statuses.contains_key(&Some(201)), "some have to get through");

@@ -272,6 +272,14 @@ fn written_by_the_server() -> Vec<Vector> {
         ),
         ("key_rotation", json!({ "actor": "tok_1", "new_key": "k", "old_key": "o" })),
         ("config_change", json!({ "actor": "tok_1", "setting": "policy" })),
+        (
+            "log_access",
+            json!({ "actor": "tok_1", "calls": 7, "last_at": "2026-11-24T00:00:03Z", "operation": "search", "records": 3 }),
+        ),
+        (
+            "log_export",
+            json!({ "actor": "tok_1", "content": true, "end": 9, "format": "ndjson", "start": 0 }),
+        ),
     ];
     let mut all = Vec::new();
     for (kind, data) in data {
