@@ -23,16 +23,18 @@
 //! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |
 //! | seal   | keys, signed notes, checkpoints, cosignatures | canon proof | ed25519_dalek |
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
-//! | store  | durable append-only bytes | canon record proof seal | sled zstd quick_cache |
-//! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal store | - |
+//! | files  | small files that are replaced as a whole, durably | - | - |
+//! | store  | durable append-only bytes | canon record proof seal files | sled zstd quick_cache |
+//! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal files store | - |
 //! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
-//! | access | who may do what: tokens and roles | canon | - |
-//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal ledger search access | axum axum_server tower tower_http |
-//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify store ledger search access http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
+//! | access | who may do what: tokens and roles | canon files | - |
+//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search access | axum axum_server tower tower_http |
+//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
 
 pub mod access;
 pub mod canon;
 pub mod cli;
+pub mod files;
 pub mod http;
 pub mod ledger;
 pub mod proof;

@@ -1,9 +1,8 @@
 //! The file in which a server keeps its grants.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Grant, Token};
 use crate::canon::{self, SecretDigest};
+use crate::files;
 
 /// The grants could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -108,31 +108,14 @@ impl TokenFile {
         let bytes = canon::sorted_to_bytes(&Content { tokens })
             .map_err(|_| FileError::Damaged { path: path() })?;
         let io = |source| FileError::Io { path: path(), source };
-        replace(&self.path, &bytes).map_err(io)?;
+        files::replace(&self.path, &bytes).map_err(io)?;
         *grants = changed;
-        sync_folder(&self.path).map_err(io)
+        files::sync_parent(&self.path).map_err(io)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SecretDigest, Arc<Grant>>> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Replaces a file as a whole: the old one or the new one is there at any moment. Which of them a
-/// crash leaves is sure when its folder was synced.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
-}
-
-/// Makes a rename durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! A data directory: its ledger, its tokens, and the first token's file.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::config::Config;
 use super::output::Output;
 use super::system::{SOFTWARE, environment};
 use crate::access::{Role, Scope, TokenFile};
+use crate::files;
 use crate::http::new_token;
 use crate::ledger::{self, Ledgers, Settings};
 
@@ -80,13 +80,7 @@ pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
 
 /// Writes a secret where only its owner can read it.
 fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(format!("{secret}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    let written = files::replace(path, format!("{secret}\n").as_bytes());
+    let written = written.and_then(|()| files::sync_parent(path));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -9,6 +9,7 @@ use super::archive::push_parts;
 use super::registry::{io, lock_folder, parse_key, write_key};
 use super::{Error, Settings};
 use crate::canon::TreeHash;
+use crate::files;
 use crate::proof::{TILE_WIDTH, Tile, TilePath, Tree, bundle, tile_width};
 use crate::record::{Entry, LedgerName};
 use crate::seal::{Origin, SigningKey, UnverifiedCheckpoint, VerifierKey};
@@ -227,7 +228,7 @@ impl Importer {
         if let Some(seed) = &self.seed {
             write_key(&self.folder.join("key"), seed)?;
         }
-        store::sync_folder(&self.folder).map_err(io(&self.folder))?;
+        files::sync_folder(&self.folder).map_err(io(&self.folder))?;
         fs::rename(&self.folder, &place).map_err(io(&place))?;
         self.settings.make_folder(&self.ledger).map(drop)
     }

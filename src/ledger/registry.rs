@@ -12,6 +12,7 @@ use data_encoding::BASE64;
 
 use super::open::{self, Options, Threads};
 use super::{Environment, Error, Ledger};
+use crate::files;
 use crate::record::LedgerName;
 use crate::seal::{Origin, SigningKey};
 use crate::store::{self, Faults, NoFaults};
@@ -69,7 +70,7 @@ impl Settings {
         let all = self.data.join("ledgers");
         fs::create_dir_all(&folder).map_err(io(&folder))?;
         for parent in [&all, &self.data] {
-            store::sync_folder(parent).map_err(io(parent))?;
+            files::sync_folder(parent).map_err(io(parent))?;
         }
         Ok(folder)
     }
@@ -250,7 +251,7 @@ impl Ledgers {
         write_key(&fresh, &seed)?;
         // Unlike a rename, a link never takes the place of a file that is there.
         let linked = fs::hard_link(&fresh, &path);
-        linked.and_then(|()| store::sync_folder(&self.settings.folder(name))).map_err(io(&path))
+        linked.and_then(|()| files::sync_folder(&self.settings.folder(name))).map_err(io(&path))
     }
 }
 

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::disk::{Disk, sync_folder, sync_parent};
+use super::disk::Disk;
 use super::layout::{META, SEGMENT_BYTES};
 use super::{Error, Meta, Options};
 use crate::canon;
+use crate::files::{sync_folder, sync_parent};
 use crate::record::LedgerName;
 use crate::seal::Origin;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::flush::Flusher;
+use crate::files::sync_parent;
 
 /// One step of a commit, in the order in which a commit takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,15 +154,4 @@ impl Disk {
             self.faults.before(step).and_then(|()| take()).and_then(|()| self.faults.after(step));
         outcome.map_err(|source| Error::Step { step, source })
     }
-}
-
-/// Makes what was made, renamed or removed in a folder durable.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Makes a rename or a new file in the folder of `path` durable.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    sync_folder(folder.unwrap_or(Path::new(".")))
 }

@@ -27,7 +27,7 @@ mod reader;
 
 pub use block::StoredPart;
 pub use database::{create, exists, wait_until_released};
-pub use disk::{Faults, NoFaults, Step, sync_folder};
+pub use disk::{Faults, NoFaults, Step};
 pub use error::Error;
 pub use journal::{Appender, Batch, BatchHeader, Keys, Record};
 pub use open::{Head, Inspection, Meta, Opened, Options, inspect, open};
