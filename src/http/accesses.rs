@@ -23,7 +23,7 @@ use crate::access::Grant;
 use crate::canon::Json;
 use crate::ledger::{Clock, Ledger, Prepared, SubmitError};
 use crate::record::data::LogAccess;
-use crate::record::{Draft, Event, LedgerName, Timestamp};
+use crate::record::{Data, Draft, Event, LedgerName, Timestamp};
 
 /// Different questions that one record holds.
 const QUERIES_MAX: usize = 256;
@@ -375,4 +375,68 @@ fn unlogged() -> ApiError {
 fn prepare(ledger: &Ledger, draft: Draft) -> Result<Prepared, ApiError> {
     let event = Event::by_server(draft).map_err(|error| ApiError::internal(chain(&error)))?;
     Ok(ledger.prepare(event)?)
+}
+
+/// Counts what a long answer shows, and notes it when the answer is over, however it ends. That it was
+/// begun has to be in the ledger before.
+#[derive(Debug)]
+pub(super) struct Reader {
+    accesses: Arc<Accesses>,
+    ledger: Ledger,
+    grant: Arc<Grant>,
+    operation: Operation,
+    query: Option<String>,
+    records: u64,
+}
+
+impl Reader {
+    pub(super) fn new(
+        accesses: &Arc<Accesses>,
+        ledger: &Ledger,
+        grant: Arc<Grant>,
+        access: Access<'_>,
+    ) -> Self {
+        let Access { operation, query, records } = access;
+        let (accesses, ledger) = (Arc::clone(accesses), ledger.clone());
+        Self { accesses, ledger, grant, operation, query: query.map(str::to_owned), records }
+    }
+
+    /// So many more records are shown.
+    pub(super) const fn add(&mut self, records: u64) {
+        self.records += records;
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Self { operation, records, .. } = *self;
+        let access = Access { operation, records, query: self.query.as_deref() };
+        if self.accesses.note(&self.ledger, &self.grant, access).is_err() {
+            let (ledger, actor) = (&*self.ledger.meta().ledger, &self.grant.id);
+            let operation = operation.as_str();
+            tracing::warn!(%ledger, actor, operation, records, "the end of a reading was not logged");
+        }
+    }
+}
+
+/// Appends a record that the server writes about itself, durably: what it tells of may happen after
+/// this only. A busy ledger is asked again for a while.
+pub(super) async fn write_first(
+    ledger: &Ledger,
+    data: impl Into<Data>,
+    content: Option<(&str, Value)>,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let content = content.into_iter();
+    let content = content.map(|(name, value)| (name.to_owned(), Json::from_value(value))).collect();
+    let draft = Draft { content, ..Draft::new(data, now) };
+    for _ in 0..TRIES_MAX {
+        match ledger.submit(vec![prepare(ledger, draft.clone())?]).await {
+            Ok(_) => return Ok(()),
+            Err(SubmitError::Busy) => tokio::time::sleep(RETRY).await,
+            Err(SubmitError::Halted) => return Err(unlogged()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ApiError::busy())
 }

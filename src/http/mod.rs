@@ -17,6 +17,7 @@ mod connection;
 mod context;
 mod describe;
 mod error;
+mod export;
 mod health;
 mod indexes;
 mod ledgers;

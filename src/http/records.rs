@@ -256,7 +256,7 @@ pub(super) struct RecordBody {
 /// One part of a record's content.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "StoredContent")]
-struct ContentBody {
+pub(super) struct ContentBody {
     /// The part's name.
     name: String,
     /// The length of its canonical bytes.
@@ -310,7 +310,34 @@ fn record_body(view: &View, seq: u64) -> Result<RecordBody, ApiError> {
     let damaged = || ApiError::internal("a stored record cannot be read");
     let text = std::str::from_utf8(&record.entry).map_err(|_| damaged())?;
     let entry = Entry::parse(&record.entry).map_err(|_| damaged())?;
-    let parts = entry.content.iter().zip(record.content).map(|(commitment, part)| {
+    let receipt = Receipt {
+        id: entry.id.to_string(),
+        seq,
+        entry_hash: EntryHash::of(&record.entry),
+        leaf_hash: TreeHash::leaf(&record.entry),
+        received_at: entry.received_at,
+        flags: entry.flags.clone(),
+        duplicate: false,
+        checkpoint: record.batch.checkpoint.into(),
+    };
+    Ok(RecordBody {
+        object: "record",
+        id: entry.id.to_string(),
+        seq,
+        entry: RawValue::from_string(text.to_owned()).map_err(|_| damaged())?,
+        content: content_bodies(&entry, record.content)?,
+        flags: entry.flags,
+        receipt,
+    })
+}
+
+/// The content of a record, part by part.
+pub(super) fn content_bodies(
+    entry: &Entry<'_>,
+    content: Vec<StoredPart>,
+) -> Result<Vec<ContentBody>, ApiError> {
+    let damaged = || ApiError::internal("a stored record cannot be read");
+    let parts = entry.content.iter().zip(content).map(|(commitment, part)| {
         let (salt, value) = match part {
             StoredPart::Kept { salt, bytes } => {
                 let text = String::from_utf8(bytes).map_err(|_| damaged())?;
@@ -327,25 +354,7 @@ fn record_body(view: &View, seq: u64) -> Result<RecordBody, ApiError> {
             value,
         })
     });
-    let receipt = Receipt {
-        id: entry.id.to_string(),
-        seq,
-        entry_hash: EntryHash::of(&record.entry),
-        leaf_hash: TreeHash::leaf(&record.entry),
-        received_at: entry.received_at,
-        flags: entry.flags.clone(),
-        duplicate: false,
-        checkpoint: record.batch.checkpoint.into(),
-    };
-    Ok(RecordBody {
-        object: "record",
-        id: entry.id.to_string(),
-        seq,
-        entry: RawValue::from_string(text.to_owned()).map_err(|_| damaged())?,
-        content: parts.collect::<Result<_, ApiError>>()?,
-        flags: entry.flags,
-        receipt,
-    })
+    parts.collect()
 }
 
 /// One page of a session.

@@ -6,15 +6,14 @@ use axum::routing::{MethodRouter, delete, get, post};
 use schemars::JsonSchema;
 
 use super::describe::{Schemas, answered, octets, posted_records, taken, text};
+use super::export::Format;
 use super::ledgers::LedgerBody;
 use super::proofs::{ConsistencyBody, ProofBody};
 use super::records::{List, RecordBody, SessionBody};
 use super::search::{IndexBody, SearchBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
-use super::{
-    App, audit, health, ledgers, openapi, proofs, records, search, tokens, trace,
-};
+use super::{App, audit, export, health, ledgers, openapi, proofs, records, search, tokens, trace};
 use crate::ledger::archive::ArchiveMeta;
 
 /// One method of one path.
@@ -45,7 +44,7 @@ pub(super) struct Parameter {
 }
 
 /// What a parameter is of.
-#[expect(clippy::enum_variant_names, reason = "`OneOf` is the usual name")]
+#[expect(clippy::enum_variant_names, reason = "one of several is what it is")]
 pub(super) enum Of {
     Number { required: bool },
     OneOf(&'static [&'static str]),
@@ -98,6 +97,18 @@ macro_rules! asked {
     };
 }
 
+const fn one_of(
+    name: &'static str,
+    values: &'static [&'static str],
+    what: &'static str,
+) -> Parameter {
+    Parameter { name, what, of: Of::OneOf(values) }
+}
+
+const fn word(name: &'static str, what: &'static str) -> Parameter {
+    Parameter { name, what, of: Of::Text }
+}
+
 const fn json<T: JsonSchema>(example: Option<&'static str>) -> Media {
     Media { name: "application/json", schema: answered::<T>, example }
 }
@@ -114,6 +125,11 @@ const RECEIPTS: &[Media] = &[Media {
     schema: super::describe::receipts,
     example: Some("receipt"),
 }];
+
+const ROWS: &[Media] = &[
+    Media { name: "application/x-ndjson", schema: text, example: None },
+    Media { name: "text/csv", schema: text, example: None },
+];
 
 const ADMIN: &[&str] = &["admin"];
 const AUDITOR: &[&str] = &["auditor"];
@@ -363,6 +379,33 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answers: &[ok(&[json::<SessionBody>(None)])],
         codes: &["session_unknown", "busy", "reading_unlogged"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/export",
+        handler: || get(export::export),
+        id: "exportRecords",
+        summary: "Exports records in ascending seq, as many as there are. Every row names its leaf and \
+                  the checkpoint of the export.",
+        roles: INVESTIGATOR,
+        query: &[
+            one_of(
+                "format",
+                Format::NAMES,
+                "NDJSON with entries byte for byte (the default), CSV, or OCSF events as NDJSON.",
+            ),
+            one_of(
+                "content",
+                &["kept", "withheld"],
+                "Whether content is in it; `kept` if left out.",
+            ),
+            word("q", "Which records; all if left out."),
+            word("since", "Only records received at this time or later."),
+            word("until", "Only records received before this time."),
+            number("after", false, "Where to go on: the seq of the last row that is there."),
+        ],
+        answers: &[ok(ROWS)],
+        codes: &["busy", "reading_unlogged"],
         ..NOTHING
     },
     Route {

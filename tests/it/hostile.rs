@@ -22,7 +22,7 @@ mod laws;
     clippy::expect_used,
     reason = "a library in the crate of the fuzz targets"
 )]
-mod seeds;
+pub(crate) mod seeds;
 
 use std::collections::BTreeMap;
 use std::panic;

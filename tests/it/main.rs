@@ -15,6 +15,7 @@ mod api;
 mod cli;
 mod config;
 mod documents;
+mod exports;
 mod faults;
 mod hostile;
 mod interop;
