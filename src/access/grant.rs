@@ -19,7 +19,7 @@ pub enum Role {
     Investigator,
     /// Reads entries, tiles and proofs, and the content that it verifies.
     Auditor,
-    /// Makes ledgers and tokens. Reads nothing.
+    /// Makes ledgers and tokens. Reads nothing but who read what.
     Admin,
 }
 
@@ -34,6 +34,8 @@ pub enum Action {
     Audit,
     /// Read records and sessions.
     Investigate,
+    /// See who read a ledger, and keep its saved searches.
+    Oversee,
     /// Make ledgers and tokens.
     Administer,
 }
@@ -46,6 +48,7 @@ impl Role {
             Action::Prove => matches!(self, Self::Writer | Self::Investigator | Self::Auditor),
             Action::Audit => matches!(self, Self::Auditor),
             Action::Investigate => matches!(self, Self::Investigator),
+            Action::Oversee => matches!(self, Self::Investigator | Self::Admin),
             Action::Administer => matches!(self, Self::Admin),
         }
     }
@@ -132,14 +135,14 @@ mod tests {
 
     #[test]
     fn a_role_permits_its_own_actions_and_no_others() {
-        use Action::{Administer, Append, Audit, Investigate, Prove};
+        use Action::{Administer, Append, Audit, Investigate, Oversee, Prove};
         for (role, permitted) in [
             (Role::Writer, [Append, Prove].as_slice()),
-            (Role::Investigator, &[Prove, Investigate]),
+            (Role::Investigator, &[Prove, Investigate, Oversee]),
             (Role::Auditor, &[Prove, Audit]),
-            (Role::Admin, &[Administer]),
+            (Role::Admin, &[Oversee, Administer]),
         ] {
-            for action in [Append, Prove, Audit, Investigate, Administer] {
+            for action in [Append, Prove, Audit, Investigate, Oversee, Administer] {
                 assert_eq!(
                     role.permits(action),
                     permitted.contains(&action),

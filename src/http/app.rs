@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::accesses::Accesses;
 use super::error::ApiError;
 use super::indexes::Indexes;
+use super::saved::SavedSearches;
 use crate::access::{Action, Grant, TokenFile};
 use crate::ledger::{self, Clock, Ledger, Ledgers, Random};
 use crate::record::LedgerName;
@@ -64,6 +65,8 @@ pub struct App {
     pub(super) limits: Limits,
     /// Who read what, until it is logged.
     pub(super) accesses: Arc<Accesses>,
+    /// The searches that have a name.
+    pub(super) saved: Arc<SavedSearches>,
     /// Room for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
     /// Turns to make a large answer.
@@ -92,6 +95,7 @@ impl App {
             random: Arc::clone(&environment.random),
             accesses: Accesses::new(Arc::clone(&environment.clock), &limits),
             limits,
+            saved: Arc::default(),
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
             answers: Arc::new(Semaphore::new(limits.answers_max)),
         }

@@ -124,6 +124,7 @@ pub(super) fn example(name: &str) -> Value {
         "record" => invocation(),
         "ndjson" => Value::String(format!("{}\n{}\n", prompt(), invocation())),
         "new_ledger" => json!({ "name": "payments" }),
+        "search" => json!({ "q": "", "format": "ocsf" }),
         "new_token" => json!({
             "name": "billing agent",
             "roles": ["writer"],

@@ -193,6 +193,7 @@ const CODES: &[(&str, StatusCode)] = &[
     ("record_unknown", StatusCode::NOT_FOUND),
     ("request_invalid", StatusCode::BAD_REQUEST),
     ("role_missing", StatusCode::FORBIDDEN),
+    ("search_unknown", StatusCode::NOT_FOUND),
     ("session_unknown", StatusCode::NOT_FOUND),
     ("size_unknown", StatusCode::BAD_REQUEST),
     ("tile_unknown", StatusCode::NOT_FOUND),
@@ -201,6 +202,7 @@ const CODES: &[(&str, StatusCode)] = &[
     ("token_unknown", StatusCode::NOT_FOUND),
     ("token_unusable", StatusCode::UNPROCESSABLE_ENTITY),
     ("too_many_records", StatusCode::PAYLOAD_TOO_LARGE),
+    ("too_many_searches", StatusCode::CONFLICT),
 ];
 
 /// Every code that an error can have.

@@ -276,7 +276,7 @@ pub(super) struct ContentBody {
 
 impl RecordBody {
     /// About how many bytes it takes.
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         let values = self.content.iter().filter_map(|part| part.value.as_ref());
         let values: usize = values.map(|value| value.get().len()).sum();
         values + self.entry.get().len() + self.receipt.checkpoint.len()
@@ -305,7 +305,7 @@ pub(super) fn record_unknown() -> ApiError {
     ApiError::not_found("record_unknown", "the ledger has no record with this id")
 }
 
-fn record_body(view: &View, seq: u64) -> Result<RecordBody, ApiError> {
+pub(super) fn record_body(view: &View, seq: u64) -> Result<RecordBody, ApiError> {
     let record = view.record(seq)?.ok_or_else(record_unknown)?;
     let damaged = || ApiError::internal("a stored record cannot be read");
     let text = std::str::from_utf8(&record.entry).map_err(|_| damaged())?;

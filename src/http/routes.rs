@@ -2,7 +2,7 @@
 //! description are both made from this table, so that neither can say more than the other.
 
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use schemars::JsonSchema;
 
 use super::describe::{Schemas, answered, octets, posted_records, taken, text};
@@ -10,10 +10,13 @@ use super::export::Format;
 use super::ledgers::LedgerBody;
 use super::proofs::{ConsistencyBody, ProofBody};
 use super::records::{List, RecordBody, SessionBody};
-use super::search::{IndexBody, SearchBody, SessionsBody};
+use super::saved::{Search, SearchBody};
+use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
-use super::{App, audit, export, health, ledgers, openapi, proofs, records, search, tokens, trace};
+use super::{
+    App, audit, export, health, ledgers, openapi, overseeing, proofs, records, saved, search, tokens, trace,
+};
 use crate::ledger::archive::ArchiveMeta;
 
 /// One method of one path.
@@ -133,6 +136,7 @@ const ROWS: &[Media] = &[
 
 const ADMIN: &[&str] = &["admin"];
 const AUDITOR: &[&str] = &["auditor"];
+const OVERSEERS: &[&str] = &["investigator", "admin"];
 const INVESTIGATOR: &[&str] = &["investigator"];
 const READERS: &[&str] = &["writer", "investigator", "auditor"];
 
@@ -256,7 +260,7 @@ pub(super) const ROUTES: &[Route] = &[
                 of: Of::Bool,
             },
         ],
-        answers: &[ok(&[json::<SearchBody>(None)])],
+        answers: &[ok(&[json::<FoundBody>(None)])],
         codes: &["busy", "index_behind", "index_unavailable"],
         ..NOTHING
     },
@@ -406,6 +410,99 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answers: &[ok(ROWS)],
         codes: &["busy", "reading_unlogged"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/accesses",
+        handler: || get(overseeing::list),
+        id: "listAccesses",
+        summary: "Shows the records that say who read the ledger or took a copy, newest first. A page \
+                  may be empty where reading is rare; the list ends where there is no `after`.",
+        roles: OVERSEERS,
+        query: &[
+            number("after", false, "Where the page begins: `after` of the page before."),
+            number("limit", false, "Records of a page, 1 to 1,000, by default 100."),
+        ],
+        answers: &[ok(&[json::<List<RecordBody>>(None)])],
+        codes: &["reading_unlogged"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/searches",
+        handler: || get(saved::list),
+        id: "listSearches",
+        summary: "Lists the saved searches of a ledger.",
+        roles: OVERSEERS,
+        answers: &[ok(&[json::<List<SearchBody>>(None)])],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/searches/{name}",
+        handler: || get(saved::get),
+        id: "getSearch",
+        summary: "Shows a saved search.",
+        roles: OVERSEERS,
+        answers: &[ok(&[json::<SearchBody>(None)])],
+        codes: &["search_unknown"],
+        ..NOTHING
+    },
+    Route {
+        method: "put",
+        path: "/v1/ledgers/{ledger}/searches/{name}",
+        handler: || put(saved::put),
+        id: "saveSearch",
+        summary: "Saves a search under a name, in place of the one that had it.",
+        roles: OVERSEERS,
+        body: &[Media {
+            name: "application/json",
+            schema: taken::<Search>,
+            example: Some("search"),
+        }],
+        answers: &[
+            Answer {
+                status: StatusCode::CREATED,
+                what: "The saved search.",
+                media: &[json::<SearchBody>(None)],
+            },
+            Answer {
+                status: StatusCode::OK,
+                what: "The saved search, in place of another one.",
+                media: &[json::<SearchBody>(None)],
+            },
+        ],
+        codes: &["name_invalid", "query_invalid", "too_many_searches", "reading_unlogged"],
+        ..NOTHING
+    },
+    Route {
+        method: "delete",
+        path: "/v1/ledgers/{ledger}/searches/{name}",
+        handler: || delete(saved::remove),
+        id: "removeSearch",
+        summary: "Removes a saved search.",
+        roles: OVERSEERS,
+        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "It is gone.", media: &[] }],
+        codes: &["search_unknown", "busy", "reading_unlogged"],
+        ..NOTHING
+    },
+    Route {
+        path: "/v1/ledgers/{ledger}/searches/{name}/poll",
+        handler: || get(saved::poll),
+        id: "pollSearch",
+        summary: "Gives the next records that a saved search finds, as rows of an export. The header \
+                  `whence-after` says after which seq to go on, `whence-complete` whether these were \
+                  all that there are.",
+        roles: INVESTIGATOR,
+        query: &[
+            number("after", false, "Where to go on: `whence-after` of the poll before."),
+            number("limit", false, "Rows at most, 1 to 10,000, by default 1,000."),
+            one_of(
+                "content",
+                &["kept", "withheld"],
+                "Whether content is in it; `kept` if left out.",
+            ),
+        ],
+        answers: &[ok(ROWS)],
+        codes: &["search_unknown", "busy", "reading_unlogged"],
         ..NOTHING
     },
     Route {

@@ -123,7 +123,7 @@ impl From<search::Error> for ApiError {
 /// Records that match, and what is known of all of them.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SearchPage")]
-pub(super) struct SearchBody {
+pub(super) struct FoundBody {
     /// The page.
     #[serde(flatten)]
     list: List<Hit>,
@@ -282,7 +282,7 @@ fn wait_for(index: &Index, seq: Option<u64>) -> Result<(), ApiError> {
     }
 }
 
-fn found(view: &View, request: &Request<'_>, found: Found) -> Result<SearchBody, ApiError> {
+fn found(view: &View, request: &Request<'_>, found: Found) -> Result<FoundBody, ApiError> {
     let highlighter = Highlighter::new(request.query);
     let hits = found.seqs.iter().map(|seq| hit(view, *seq, &highlighter));
     let hits = hits.collect::<Result<Vec<_>, _>>()?;
@@ -299,7 +299,7 @@ fn found(view: &View, request: &Request<'_>, found: Found) -> Result<SearchBody,
             .map(|(from, count)| BarBody { from: moment(from), count })
             .collect(),
     });
-    Ok(SearchBody {
+    Ok(FoundBody {
         list: List::new(hits, last.map(ToString::to_string)),
         total: found.total,
         indexed_through: found.through,

@@ -209,6 +209,8 @@ fn a_ledger_that_takes_no_records_shows_none_but_proves_what_it_has() {
         ("/v1/ledgers/main/sessions/s", &reader),
         ("/tlog/main/tile/entries/000.p/2", &auditor),
         ("/tlog/main/content/000.p/2", &auditor),
+        ("/v1/ledgers/main/export", &reader),
+        ("/v1/ledgers/main/accesses", &reader),
     ] {
         let answer = server.get(path, token);
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
@@ -299,4 +301,70 @@ fn a_client_cannot_post_what_says_who_read() {
     forged["kind"] = json!("log_access");
     forged["data"] = json!({ "actor": "tok_1", "operation": "record" });
     assert_eq!(server.post(&writer, &forged).code(), "kind_reserved");
+}
+
+#[test]
+fn admins_and_investigators_see_who_read_newest_first_and_that_is_logged_too() {
+    let server = Server::with(soon(), None);
+    let writer = server.token(Role::Writer, None);
+    let (reader, admin) = (server.token(Role::Investigator, None), server.token(Role::Admin, None));
+    for number in 0..20 {
+        server.post(&writer, &Value::Array(chain(number)));
+    }
+    for (calls, id) in [(1, "api-1"), (2, "api-2"), (3, "api-3")] {
+        server.get(&format!("/v1/ledgers/main/records/{id}"), &reader);
+        server.read_by(calls);
+    }
+    server.get("/v1/ledgers/main/export", &reader);
+    server.read_by(4);
+
+    let list = |token: &str, query: &str| {
+        let answer = server.get(&format!("/v1/ledgers/main/accesses{query}"), token);
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.json()
+    };
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = list(&admin, &format!("?limit=1{after}"));
+        let data = page["data"].as_array().unwrap();
+        assert!(data.len() <= 1);
+        seen.extend(data.iter().map(|record| {
+            let asked = record["content"][0]["value"][0].clone();
+            (record["entry"]["kind"].clone(), record["entry"]["data"]["actor"].clone(), asked)
+        }));
+        let Some(next) = page["list_metadata"]["after"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    let reader_id = server.token_id(&reader);
+    assert!(seen.iter().filter(|(_, actor, _)| *actor == reader_id).count() >= 5);
+    let of_reader = seen.iter().filter(|(_, actor, _)| *actor == reader_id);
+    let of_reader: Vec<_> =
+        of_reader.map(|(kind, _, asked)| (kind.as_str().unwrap(), asked)).collect();
+    assert_eq!(of_reader.last().unwrap().1, "api-1");
+    assert!(of_reader.iter().any(|(kind, _)| *kind == "log_export"));
+    // What the admin looked at is there as well, some time later.
+    let started = Instant::now();
+    while !server.of_kinds(&["log_access"]).iter().any(|(entry, _)| {
+        entry["data"]["operation"] == "accesses"
+            && entry["data"]["actor"] == server.token_id(&admin)
+    }) {
+        assert!(started.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn polls_that_find_nothing_new_leave_nothing() {
+    let server = Server::with(soon(), None);
+    let reader = server.token(Role::Investigator, None);
+    let path = "/v1/ledgers/main/searches/siem";
+    assert_eq!(server.call("PUT", path, &reader, "{}").status, StatusCode::CREATED);
+    let poll = |after: u64| server.get(&format!("{path}/poll?after={after}"), &reader).body;
+    for _ in 0..5 {
+        poll(1_000);
+    }
+    poll(0);
+    let found = server.read_by(1);
+    assert_eq!(found[0].0["data"]["operation"], "poll");
+    assert_eq!(found[0].1, r#"["siem: "]"#);
 }

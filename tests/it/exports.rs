@@ -309,3 +309,113 @@ fn only_investigators_export_and_a_bad_query_is_refused_before_anything_is_logge
     }
     assert_eq!(server.of_kinds(&["log_export"]).len(), 0);
 }
+
+const SAVED: &str = "/v1/ledgers/main/searches/siem";
+
+fn save(server: &Server, token: &str, search: &Value) -> StatusCode {
+    server.call("PUT", SAVED, token, search.to_string()).status
+}
+
+/// Polls from a seq on until all was given. Returns the seqs of the rows, and where to go on.
+fn poll(server: &Server, token: &str, mut after: Option<u64>, limit: u64) -> (Vec<u64>, u64) {
+    let mut seqs = Vec::new();
+    loop {
+        let from = after.map(|seq| format!("&after={seq}")).unwrap_or_default();
+        let answer = server.get(&format!("{SAVED}/poll?limit={limit}{from}"), token);
+        assert_eq!(answer.status, StatusCode::OK);
+        let header = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
+        let next: u64 = header("whence-after").parse().unwrap();
+        let mut rows = json_lines(std::str::from_utf8(&answer.body).unwrap());
+        let end = rows.pop().unwrap();
+        assert_eq!(
+            (&end["after"], end["complete"].to_string()),
+            (&json!(next), header("whence-complete"))
+        );
+        assert!(u64::try_from(rows.len()).unwrap() <= limit);
+        seqs.extend(rows.iter().map(|row| row["seq"].as_u64().unwrap()));
+        after = Some(next);
+        if end["complete"] == true {
+            return (seqs, next);
+        }
+    }
+}
+
+#[test]
+fn polls_of_a_saved_search_give_every_record_once_and_in_order() {
+    let (server, writer, reader) = filled();
+    assert_eq!(save(&server, &reader, &json!({ "format": "ndjson" })), StatusCode::CREATED);
+    let (seqs, after) = poll(&server, &reader, None, 50);
+    let size = server.ledger().view().size();
+    assert!(seqs.iter().copied().eq(0..size), "{seqs:?}");
+    assert_eq!(poll(&server, &reader, Some(after), 50), (Vec::new(), after));
+    server.post(&writer, &Value::Array(chain(41)));
+    let (seqs, after) = poll(&server, &reader, Some(after), 3);
+    assert!(seqs.iter().copied().eq(size..server.ledger().view().size()), "{seqs:?}");
+    assert_eq!(seqs.last(), Some(&after));
+}
+
+#[test]
+fn a_poll_ends_early_where_records_are_large_and_goes_on() {
+    let limits = Limits { page_bytes_max: 1, ..Limits::default() };
+    let server = Server::with(limits, None);
+    let (writer, reader) =
+        (server.token(Role::Writer, None), server.token(Role::Investigator, None));
+    for number in 0..4 {
+        server.post(&writer, &prompt(&format!("p-{number}"), "s", &"x".repeat(700_000)));
+    }
+    save(&server, &reader, &json!({}));
+    let answer = server.get(&format!("{SAVED}/poll"), &reader);
+    assert_eq!(answer.headers["whence-complete"], "false");
+    let (seqs, _) = poll(&server, &reader, None, 1_000);
+    assert!(seqs.iter().copied().eq(0..6), "{seqs:?}");
+}
+
+#[test]
+fn searches_are_kept_in_the_ledger_s_folder_and_who_changes_them_in_the_ledger() {
+    let (server, _, reader) = filled();
+    let admin = server.token(Role::Admin, None);
+    assert_eq!(save(&server, &admin, &json!({ "format": "csv" })), StatusCode::CREATED);
+    assert_eq!(save(&server, &reader, &json!({ "format": "ocsf", "q": "" })), StatusCode::OK);
+    let saved = json!({ "object": "saved_search", "name": "siem", "q": "", "format": "ocsf" });
+    assert_eq!(server.get(SAVED, &admin).json(), saved);
+    assert_eq!(server.get("/v1/ledgers/main/searches", &reader).json()["data"], json!([saved]));
+    let file = server.folder.path().join("ledgers/main/searches.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text, r#"{"searches":{"siem":{"format":"ocsf","q":""}}}"#);
+
+    assert_eq!(server.call("DELETE", SAVED, &admin, "").status, StatusCode::NO_CONTENT);
+    assert_eq!(server.get(&format!("{SAVED}/poll"), &reader).code(), "search_unknown");
+    let changes = server.of_kinds(&["config_change"]);
+    let id = |token: &str| server.tokens.authenticate(token, 0).unwrap().id.clone();
+    let actors: Vec<_> = changes.iter().map(|(entry, _)| &entry["data"]["actor"]).collect();
+    assert_eq!(json!(actors), json!([id(&admin), id(&reader), id(&admin)]));
+    assert!(changes[2].1.contains("removed") && changes[1].1.contains("ocsf"));
+
+    // A damaged file is not taken for an empty one.
+    std::fs::write(&file, "{").unwrap();
+    let answer = server.get("/v1/ledgers/main/searches", &reader);
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal"));
+    assert_eq!(save(&server, &reader, &json!({})), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[test]
+fn a_search_that_cannot_be_kept_is_refused() {
+    let (server, _, reader) = filled();
+    let put = |path: &str, body: &str| server.call("PUT", path, &reader, body.to_owned()).code();
+    for name in ["a%20b", "%2e%2e", &"x".repeat(65), "%C3%A4"] {
+        assert_eq!(put(&format!("/v1/ledgers/main/searches/{name}"), "{}"), "name_invalid");
+    }
+    assert_eq!(put(SAVED, r#"{"format":"xml"}"#), "json_invalid");
+    assert_eq!(put(SAVED, r#"{"query":"x"}"#), "json_invalid");
+    let long = json!({ "q": "x".repeat(5_000) }).to_string();
+    assert_eq!(put(SAVED, &long), "query_invalid");
+    for number in 0..256 {
+        let path = format!("/v1/ledgers/main/searches/s-{number}");
+        assert_eq!(server.call("PUT", &path, &reader, "{}").status, StatusCode::CREATED);
+    }
+    assert_eq!(put(SAVED, "{}"), "too_many_searches");
+    let again = server.call("PUT", "/v1/ledgers/main/searches/s-7", &reader, "{}");
+    assert_eq!(again.status, StatusCode::OK);
+    let other = server.token(Role::Investigator, Some("other"));
+    assert_eq!(server.get("/v1/ledgers/main/searches", &other).code(), "ledger_unknown");
+}

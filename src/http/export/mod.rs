@@ -190,9 +190,16 @@ impl Export {
         Ok((Some(bytes), rows.count - before))
     }
 
-    /// Where it has come to.
-    pub(super) const fn rows(&self) -> &Rows {
-        &self.rows
+    /// All of it, in memory: as many of its records as take about so many bytes.
+    pub(super) fn page(mut self, bytes_max: usize) -> Result<(Vec<u8>, Rows), ApiError> {
+        let mut bytes = Vec::new();
+        while let (Some(piece), _) = self.piece()? {
+            bytes.extend(piece);
+            if bytes.len() >= bytes_max {
+                self.rows.stop();
+            }
+        }
+        Ok((bytes, self.rows))
     }
 }
 

@@ -150,6 +150,11 @@ impl Rows {
         Self { view, source, content, waiting, left: limit, ended: false, count: 0, last: None }
     }
 
+    /// Wants no more.
+    pub(super) const fn stop(&mut self) {
+        self.left = 0;
+    }
+
     /// Whether every wanted record was given out.
     pub(in crate::http) const fn complete(&self) -> bool {
         self.ended

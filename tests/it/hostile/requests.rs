@@ -35,6 +35,14 @@ const READS: &[(&str, &[&str])] = &[
     ("/v1/ledgers/main/records/api_call/proof", &["", "format=json", "format=tlog-proof"]),
     ("/v1/ledgers/main/proof/consistency", &["from=1", "from=1&to=3", "from=21&to=21"]),
     ("/v1/ledgers/main/sessions/s-1", &["limit=3", "after=4", "after=2&limit=1"]),
+    (
+        "/v1/ledgers/main/export",
+        &["after=100000000", "format=csv&after=100000000&content=withheld"],
+    ),
+    ("/v1/ledgers/main/accesses", &["limit=2", "limit=2&after=20"]),
+    ("/v1/ledgers/main/searches", &[""]),
+    ("/v1/ledgers/main/searches/siem", &[""]),
+    ("/v1/ledgers/main/searches/siem/poll", &["limit=2", "after=20&limit=3&content=withheld"]),
     ("/v1/tokens", &[""]),
     ("/tlog/main/checkpoint", &[""]),
     ("/tlog/main/checkpoints", &[""]),
@@ -70,7 +78,11 @@ pub(super) fn valid(rng: &mut Rng, server: &Server, case: u64) -> Case {
             "/v1/tokens",
             &json!({ "name": "one", "roles": ["writer"], "ledgers": ["main"], "lifetime_seconds": 5 }),
         ),
-        4..=5 => json("DELETE", "/v1/tokens/tok_0011223344556677", &json!({})),
+        4 => json("DELETE", "/v1/tokens/tok_0011223344556677", &json!({})),
+        5 => {
+            let format = rng.pick(&["ndjson", "csv", "ocsf"]);
+            json("PUT", "/v1/ledgers/main/searches/siem", &json!({ "format": format }));
+        }
         6..=40 => {
             let (path, queries) = rng.pick(READS);
             let query = rng.pick(queries);

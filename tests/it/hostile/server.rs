@@ -46,6 +46,7 @@ const CODES: &[&str] = &[
     "record_unknown",
     "request_invalid",
     "role_missing",
+    "search_unknown",
     "session_unknown",
     "size_unknown",
     "tile_unknown",
@@ -53,6 +54,7 @@ const CODES: &[&str] = &[
     "token_unknown",
     "token_unusable",
     "too_many_records",
+    "too_many_searches",
 ];
 
 /// Panics of this process since [`count_panics`].
