@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::config::Raw;
 
@@ -126,7 +126,7 @@ pub(super) enum Command {
     },
     /// Check a log: a data directory, an archive, or a URL
     Verify(Verify),
-    /// Write the ledger, or a part of it, as an archive that anybody can check
+    /// Write the ledger, or a part of it, as an archive that anybody can check, or as rows
     Export(Export),
     /// Check an archive and make an identical ledger of it
     Import(Import),
@@ -191,19 +191,55 @@ pub(super) struct Verify {
     pub(super) receipt: Vec<PathBuf>,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(super) struct Export {
-    /// The folder to make
+    /// The folder to make; with --format the file, or - for standard output
     pub(super) archive: PathBuf,
     /// First entry, rounded down to a whole bundle of 256
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, conflicts_with = "format")]
     pub(super) from: u64,
     /// One past the last entry, rounded up to a whole bundle of 256 [default: the size of the log]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub(super) to: Option<u64>,
+    /// Write records as rows in place of an archive
+    #[arg(long, value_enum)]
+    pub(super) format: Option<RowFormat>,
+    /// Only the records that a query finds
+    #[arg(long, requires = "format")]
+    pub(super) query: Option<String>,
+    /// Only records received at this time or later, such as 2026-11-24T00:00:00Z
+    #[arg(long, requires = "format", value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only records received before this time
+    #[arg(long, requires = "format", value_name = "TIME")]
+    pub(super) until: Option<String>,
+    /// Go on after the row of this seq, at the end of the file
+    #[arg(long, requires = "format", value_name = "SEQ")]
+    pub(super) after: Option<u64>,
     /// Leave content out: its digests stay
     #[arg(long)]
     pub(super) without_content: bool,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowFormat {
+    /// One JSON object a line, with the entry byte for byte
+    Ndjson,
+    /// A table
+    Csv,
+    /// OCSF events, one a line
+    Ocsf,
+}
+
+impl RowFormat {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Ocsf => "ocsf",
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,5 +1,6 @@
 //! Talking to a server.
 
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
@@ -103,6 +104,23 @@ impl Client {
         };
         let response = request.call().with_context(|| format!("cannot reach {}", self.url))?;
         read(response)
+    }
+
+    /// The body at a path as it comes, however long that takes.
+    pub(super) fn stream(&self, path: &str) -> anyhow::Result<impl Read + 'static> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(None).build();
+        let request = match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let response = request.call().with_context(|| format!("cannot reach {}", self.url))?;
+        if response.status().as_u16() >= 300 {
+            let (status, body) = read(response)?;
+            answer(status, &body)?;
+            bail!("the server answered {status}");
+        }
+        Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {

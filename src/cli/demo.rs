@@ -171,8 +171,7 @@ impl Story {
     fn forge(&mut self, config: &Config, folder: &Path, key: &VerifierKey) -> anyhow::Result<()> {
         self.chapter("A forger changes one byte of a copy.")?;
         let copy = folder.join("archive");
-        let export =
-            args::Export { archive: copy.clone(), from: 0, to: None, without_content: false };
+        let export = args::Export { archive: copy.clone(), ..args::Export::default() };
         archive::export(config, &export, Output::silent())?;
         let place = forge(&copy)?;
         self.output.line(&format!("   {place}"))?;

@@ -15,6 +15,7 @@ mod demo;
 mod import;
 mod output;
 mod paint;
+mod rows;
 mod scene;
 mod serve;
 mod session;
@@ -86,6 +87,9 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
         Command::Why { id } => why::why(&Client::new(&config)?, &id, output)?,
         Command::Effects { id } => why::effects(&Client::new(&config)?, &id, output)?,
         Command::Verify(verify) => return verify::verify(&config, &verify, output),
+        Command::Export(export) if export.format.is_some() => {
+            rows::export(&Client::new(&config)?, &export, output)?;
+        }
         Command::Export(export) => archive::export(&config, &export, output)?,
         Command::Import(import) => import::import(&config, &import, output)?,
         Command::Key(KeyCommand::Show) => {

@@ -388,6 +388,48 @@ fn a_long_session_is_shown_whole_and_cannot_drive_the_terminal() {
 }
 
 #[test]
+fn rows_are_exported_into_a_file_and_go_on_where_they_ended() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let serving = Serving::start(path, &[]);
+    let client = ["--data", "data", "--url", &serving.url];
+    let run = |args: &[&str]| whence(path, &[args, &client].concat());
+    let post = |numbers: std::ops::Range<u64>| {
+        let records: Vec<_> = numbers.flat_map(chain).map(|record| record.to_string()).collect();
+        fs::write(path.join("records.ndjson"), records.join("\n")).unwrap();
+        assert!(run(&["append", "records.ndjson"]).status.success());
+    };
+    post(0..10);
+    let first = run(&["export", "--format", "csv", "rows.csv"]);
+    let said = text(&first.stderr);
+    assert!(
+        first.status.success() && said.contains("exported 41 rows; go on with --after 40"),
+        "{said}"
+    );
+    let again = run(&["export", "--format", "csv", "rows.csv"]);
+    assert_eq!(again.status.code(), Some(2), "nothing is written over");
+    post(10..20);
+    let more = run(&["export", "--format", "csv", "--after", "40", "rows.csv"]);
+    assert!(more.status.success(), "{}", text(&more.stderr));
+    let rows = fs::read_to_string(path.join("rows.csv")).unwrap();
+    let seqs: Vec<_> = rows.lines().filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(seqs.iter().filter(|seq| **seq == "seq").count(), 1, "one head");
+    let expected = (0..seqs.len() - 1).map(|seq| seq.to_string());
+    assert!(seqs.iter().skip(1).map(|seq| (*seq).to_owned()).eq(expected), "{seqs:?}");
+    assert!(seqs.len() > 82);
+
+    let ndjson = run(&["export", "--format", "ndjson", "--without-content", "-"]);
+    let lines = text(&ndjson.stdout);
+    assert!(lines.lines().count() > 82 && !lines.contains("Pay the invoice"));
+    assert!(lines.lines().last().unwrap().contains("export_end"));
+    let ocsf = text(&run(&["export", "--format", "ocsf", "--after", "30", "-"]).stdout);
+    assert!(ocsf.starts_with('{') && ocsf.contains("\"class_uid\":6003"));
+    let mixed = run(&["export", "--format", "csv", "--from", "3", "x"]);
+    assert_eq!(mixed.status.code(), Some(2));
+    serving.stop();
+}
+
+#[test]
 fn a_record_without_an_id_is_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
