@@ -37,14 +37,18 @@ pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
     open_ledgers(&ledgers, &config.ledger)?;
     let listener = TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let runtime = runtime()?;
+    // Before anybody is told that the server is there: a signal that came earlier would be lost, or end
+    // the process without ado.
+    let (mut interrupt, mut terminate) = runtime.block_on(async {
+        anyhow::Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    })?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     output.note(&format!("listening on {scheme}://{}", listener.local_addr()?));
 
     let app = App::new(Arc::clone(&ledgers), tokens, &environment(), Limits::default());
     let options = ServeOptions { listener, tls, drain: DRAIN };
-    runtime()?.block_on(async {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    runtime.block_on(async {
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -53,6 +57,8 @@ pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
         };
         http::serve(app, options, stop).await.context("the server failed")
     })?;
+    // What is still running lets go of the ledgers.
+    drop(runtime);
     if let Some(ledgers) = Arc::into_inner(ledgers) {
         ledgers.close();
     }
