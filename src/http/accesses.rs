@@ -40,7 +40,6 @@ const TRIES_MAX: u32 = 50;
 
 /// By which call somebody read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(dead_code, reason = "the calls that search and walk the graph are not there yet")]
 pub(super) enum Operation {
     /// The list of who read.
     Accesses,

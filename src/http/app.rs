@@ -30,6 +30,8 @@ pub struct Limits {
     pub walk_max: usize,
     /// Large answers that are held in memory at a time.
     pub answers_max: usize,
+    /// How long a request waits for the index.
+    pub index_wait_max: Duration,
     /// How long a client may take to send the next part of a body.
     pub body_stall_max: Duration,
     /// How long the log of who read waits in memory before it is written.
@@ -47,6 +49,7 @@ impl Default for Limits {
             page_bytes_max: 8 * 1024 * 1024,
             walk_max: 10_000,
             answers_max: 16,
+            index_wait_max: Duration::from_secs(10),
             body_stall_max: Duration::from_secs(10),
             accesses_interval: Duration::from_secs(3),
             accesses_bytes_max: 8 * 1024 * 1024,

@@ -15,7 +15,8 @@ use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
-    App, audit, export, health, ledgers, openapi, overseeing, proofs, records, saved, search, tokens, trace,
+    App, audit, export, health, ledgers, openapi, overseeing, proofs, records, saved, search,
+    tokens, trace,
 };
 use crate::ledger::archive::ArchiveMeta;
 

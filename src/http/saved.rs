@@ -25,10 +25,10 @@ use super::accesses::{Access, Operation, write_first};
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::{ApiError, chain};
-use super::export::{Content, Export, Format, Rows, Source, beyond, checked};
+use super::export::{Content, Export, Format, Rows, beyond, source};
 use super::reading::{self, Params};
 use super::records::{List, json as answer};
-use super::streaming;
+use super::{search, streaming};
 use crate::access::{Action, Grant};
 use crate::ledger::Ledger;
 use crate::record::data::ConfigChange;
@@ -106,27 +106,27 @@ pub(super) async fn put(
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Oversee).await?;
     let read = reading::body(&app, &headers, body).await?;
-    let search: Search = reading::json(&read)?;
+    let wanted: Search = reading::json(&read)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let right = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain);
     if !right || [".", ".."].contains(&&*name) {
         let detail = "a search's name has 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_invalid", detail));
     }
-    if search.q.len() > QUERY_BYTES_MAX {
+    if wanted.q.len() > QUERY_BYTES_MAX {
         return Err(ApiError::bad_request("query_invalid", "the query exceeds 4,096 bytes"));
     }
-    checked(&search.q)?;
+    search::asked(&app, &wanted.q)?;
     let there = load(&app, &ledger).await?;
     if there.len() >= SEARCHES_MAX && !there.contains_key(&name) {
         let detail = "the ledger has 256 saved searches: remove one first";
         return Err(ApiError::new(StatusCode::CONFLICT, "too_many_searches", detail));
     }
-    tell(&app, &ledger, &grant, &json!({ "name": name, "saved": search })).await?;
-    let (made, kept) = (name.clone(), search.clone());
+    tell(&app, &ledger, &grant, &json!({ "name": name, "saved": wanted })).await?;
+    let (made, kept) = (name.clone(), wanted.clone());
     let before = change(&app, &ledger, move |searches| searches.insert(made, kept)).await?;
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    answer(status, &SearchBody::new(name, search))
+    answer(status, &SearchBody::new(name, wanted))
 }
 
 /// All saved searches of a ledger, by name.
@@ -188,9 +188,11 @@ pub(super) async fn poll(
     let Search { format, q } = load(&app, &ledger).await?.remove(&name).ok_or_else(unknown)?;
     let limit = limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);
     let turn = streaming::turn(&app).await?;
-    let (view, asked, bytes_max) = (ledger.view(), q.clone(), app.limits.page_bytes_max);
+    let query = search::asked(&app, &q)?;
+    let (view, asking, of) = (ledger.view(), app.clone(), ledger.clone());
     let made = blocking(move || {
-        let source = Source::open(&view, Some(&asked), beyond(after, 0..view.size()))?;
+        let source = source(&asking, &of, query, beyond(after, 0..view.size()))?;
+        let bytes_max = asking.limits.page_bytes_max;
         let rows = Rows::new(view, source, content == Content::Kept, limit);
         Export::new(rows, format).page(bytes_max)
     });

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -12,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::App;
+use super::accesses::{Access, Operation};
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::{ApiError, ProblemField, chain};
@@ -24,8 +24,6 @@ use crate::record::{Entry, Flag, Kind, Timestamp};
 use crate::search::query::{self, QueryError};
 use crate::search::{self, Facet, Found, Highlighter, Index, Order, Query, Request};
 
-/// How long a request waits for the index.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Values of a facet that an answer names.
 const FACET_VALUES: usize = 20;
 /// Sessions of a page at most: each is counted on its own.
@@ -66,19 +64,9 @@ impl Ask {
         if let Some(text) = &self.q {
             parts.push(query::parse(text, now).map_err(|error| refused("q", &error))?);
         }
-        for (name, value) in [
-            ("user", &self.user),
-            ("session", &self.session),
-            ("agent", &self.agent),
-            ("tool", &self.tool),
-            ("kind", &self.kind),
-            ("flag", &self.flag),
-            ("since", &self.since),
-            ("until", &self.until),
-        ] {
+        for (name, value) in self.named() {
             let Some(value) = value else { continue };
-            let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-            let part = query::parse(&format!("{name}:\"{quoted}\""), now);
+            let part = query::parse(&format!("{name}:{}", quoted(value)), now);
             parts.push(part.map_err(|error| refused(name, &error))?);
         }
         parts.retain(|part| *part != Query::All);
@@ -86,6 +74,31 @@ impl Ask {
             0 | 1 => parts.pop().unwrap_or(Query::All),
             _ => Query::And(parts),
         })
+    }
+
+    /// What was asked, for the record of it in the ledger.
+    fn logged(&self) -> String {
+        let mut logged = self.q.clone().unwrap_or_default();
+        for (name, value) in self.named() {
+            if let Some(value) = value {
+                logged.push_str(&format!(" {name}:{}", quoted(value)));
+            }
+        }
+        logged.trim().to_owned()
+    }
+
+    /// The parameters that are a condition each.
+    fn named(&self) -> [(&'static str, Option<&str>); 8] {
+        [
+            ("user", self.user.as_deref()),
+            ("session", self.session.as_deref()),
+            ("agent", self.agent.as_deref()),
+            ("tool", self.tool.as_deref()),
+            ("kind", self.kind.as_deref()),
+            ("flag", self.flag.as_deref()),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+        ]
     }
 
     fn facets(&self) -> Result<Vec<Facet>, ApiError> {
@@ -99,6 +112,17 @@ impl Ask {
         });
         facets.collect()
     }
+}
+
+/// A value as it is written in a query, whatever is in it.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The query that a text means; none if it wants every record.
+pub(super) fn asked(app: &App, text: &str) -> Result<Option<Query>, ApiError> {
+    let query = query::parse(text, app.clock.now()).map_err(|error| refused("q", &error))?;
+    Ok((query != Query::All).then_some(query))
 }
 
 /// A query that cannot be understood, and where.
@@ -247,10 +271,11 @@ pub(super) async fn search(
     let facets = ask.facets()?;
     let index = app.index(&ledger)?;
     let turn = streaming::turn(&app).await?;
-    let limits = app.limits;
-    let bytes = blocking(move || {
-        wait_for(&index, ask.wait_for)?;
-        let view = ledger.view();
+    let logged = ask.logged();
+    let (asking, of) = (app.clone(), ledger.clone());
+    let made = blocking(move || {
+        wait_for(&asking, &index, ask.wait_for)?;
+        let view = of.view();
         let request = Request {
             query: &query,
             below: view.size(),
@@ -259,20 +284,24 @@ pub(super) async fn search(
                 Some(Direction::Desc) | None => Order::Descending,
             },
             after: ask.after,
-            limit: ask.limit.unwrap_or(50).clamp(1, limits.page_max),
+            limit: ask.limit.unwrap_or(50).clamp(1, asking.limits.page_max),
             facets: &facets,
             facet_values: FACET_VALUES,
             histogram: ask.histogram.unwrap_or(false),
         };
-        to_bytes(&found(&view, &request, index.search(&request)?)?)
+        let body = found(&view, &request, index.search(&request)?)?;
+        Ok((to_bytes(&body)?, body.list.len()))
     });
-    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes.await?))
+    let (bytes, records) = made.await?;
+    let access = Access { operation: Operation::Search, records, query: Some(&logged) };
+    app.accesses.note(&ledger, &grant, access)?;
+    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes))
 }
 
 /// Waits until the index has a record, if that was asked.
-fn wait_for(index: &Index, seq: Option<u64>) -> Result<(), ApiError> {
+pub(super) fn wait_for(app: &App, index: &Index, seq: Option<u64>) -> Result<(), ApiError> {
     match seq {
-        Some(seq) if !index.wait_for(seq, WAIT_MAX) => {
+        Some(seq) if !index.wait_for(seq, app.limits.index_wait_max) => {
             let detail =
                 "the index does not have the record that was to be waited for: ask again later";
             let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "index_behind", detail);
@@ -403,17 +432,24 @@ pub(super) async fn sessions(
     let query = ask.query(app.clock.now())?;
     let index = app.index(&ledger)?;
     let turn = streaming::turn(&app).await?;
-    let bytes = blocking(move || {
-        wait_for(&index, ask.wait_for)?;
-        let below = ledger.view().size();
+    let logged = ask.logged();
+    let (asking, of) = (app.clone(), ledger.clone());
+    let made = blocking(move || {
+        wait_for(&asking, &index, ask.wait_for)?;
+        let below = of.view().size();
         let limit = ask.limit.unwrap_or(50).clamp(1, SESSIONS_MAX);
         let (hits, total) = index.sessions(&query, below, ask.after, limit)?;
         let after = hits.last().filter(|_| hits.len() == limit).map(|hit| hit.seq.to_string());
         let summaries = hits.into_iter().map(|hit| summary(&index, below, hit));
         let list = List::new(summaries.collect::<Result<Vec<_>, ApiError>>()?, after);
-        to_bytes(&SessionsBody { list, total, indexed_through: index.through().min(below) })
+        let sessions = list.len();
+        let body = SessionsBody { list, total, indexed_through: index.through().min(below) };
+        Ok((to_bytes(&body)?, sessions))
     });
-    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes.await?))
+    let (bytes, records) = made.await?;
+    let access = Access { operation: Operation::Sessions, records, query: Some(&logged) };
+    app.accesses.note(&ledger, &grant, access)?;
+    Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes))
 }
 
 fn summary(index: &Index, below: u64, hit: search::SessionHit) -> Result<SessionSummary, ApiError> {

@@ -5,6 +5,7 @@
 //! fit together while the log grows.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -13,16 +14,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::App;
+use super::accesses::{Access, Operation};
 use super::app::{Limits, blocking};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::reading::Params;
 use super::records::{List, record_unknown, to_bytes};
-use super::streaming;
+use super::{search, streaming};
 use crate::access::{Action, Grant};
 use crate::ledger::View;
-use crate::ledger::trace::{self, Bounds, Edge, NoLinks, Role, SessionReached, Step};
+use crate::ledger::trace::{self, Bounds, Edge, Links, LinksError, Role, SessionReached, Step};
 use crate::record::{Entry, Flag, Kind, Timestamp};
+use crate::search::Index;
 
 /// Which page of which walk is wanted.
 #[derive(Debug, Deserialize)]
@@ -192,11 +195,17 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(view: &View, id: &str, page: &Page, limits: &Limits) -> Result<Self, ApiError> {
+    fn new(
+        view: &View,
+        index: &Indexed,
+        id: &str,
+        page: &Page,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
         let seq = view.seq_of(id)?.ok_or_else(record_unknown)?;
         let from = match &page.after {
             Some(after) => after.parse()?,
-            None => Cursor { size: view.size(), place: 0 },
+            None => Cursor { size: index.size(view, seq)?, place: 0 },
         };
         if from.size > view.size() || from.size <= seq {
             return Err(cursor_unknown());
@@ -240,10 +249,11 @@ pub(super) async fn why(
     Path((ledger, id)): Path<(String, String)>,
     Params(page): Params<Page>,
 ) -> Result<Response, ApiError> {
-    walked(app, &grant, &ledger, move |view, limits| {
-        let wanted = Wanted::new(view, &id, &page, limits)?;
-        let why = trace::why(view, wanted.seq, wanted.bounds, &NoLinks)?;
-        to_bytes(&WhyBody {
+    let (operation, asked) = (Operation::Why, id.clone());
+    walked(app, grant, &ledger, (operation, asked), move |view, index, limits| {
+        let wanted = Wanted::new(view, index, &id, &page, limits)?;
+        let why = trace::why(view, wanted.seq, wanted.bounds, index)?;
+        let body = WhyBody {
             object: "why",
             seq: wanted.seq,
             size: wanted.from.size,
@@ -251,7 +261,8 @@ pub(super) async fn why(
             truncated: why.truncated,
             nodes: wanted.page(view, why.steps, limits.page_bytes_max)?,
             id,
-        })
+        };
+        Ok((to_bytes(&body)?, body.nodes.len()))
     })
     .await
 }
@@ -263,16 +274,17 @@ pub(super) async fn effects(
     Path((ledger, id)): Path<(String, String)>,
     Params(page): Params<Page>,
 ) -> Result<Response, ApiError> {
-    walked(app, &grant, &ledger, move |view, limits| {
-        let wanted = Wanted::new(view, &id, &page, limits)?;
-        let effects = trace::effects(view, wanted.seq, wanted.bounds, &NoLinks)?;
+    let (operation, asked) = (Operation::Effects, id.clone());
+    walked(app, grant, &ledger, (operation, asked), move |view, index, limits| {
+        let wanted = Wanted::new(view, index, &id, &page, limits)?;
+        let effects = trace::effects(view, wanted.seq, wanted.bounds, index)?;
         let totals = EffectsTotals {
             records: effects.steps.len(),
             sessions: effects.sessions.len(),
             users: effects.users,
             api_calls: effects.api_calls(),
         };
-        to_bytes(&EffectsBody {
+        let body = EffectsBody {
             object: "effects",
             seq: wanted.seq,
             size: wanted.from.size,
@@ -282,20 +294,51 @@ pub(super) async fn effects(
             sessions: (wanted.from.place == 0).then_some(effects.sessions),
             nodes: wanted.page(view, effects.steps, limits.page_bytes_max)?,
             id,
-        })
+        };
+        Ok((to_bytes(&body)?, body.nodes.len()))
     })
     .await
 }
 
-/// Makes an answer in its turn, where it holds up nobody else.
+/// Makes an answer in its turn, where it holds up nobody else, and notes who asked for what.
 async fn walked(
     app: App,
-    grant: &Grant,
+    grant: Arc<Grant>,
     ledger: &str,
-    answer: impl FnOnce(&View, &Limits) -> Result<Vec<u8>, ApiError> + Send + 'static,
+    asked: (Operation, String),
+    answer: impl FnOnce(&View, &Indexed, &Limits) -> Result<(Vec<u8>, u64), ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let ledger = app.ledger(grant, ledger, Action::Investigate).await?;
+    let ledger = app.ledger(&grant, ledger, Action::Investigate).await?;
+    let index = Indexed { app: app.clone(), index: app.index(&ledger)? };
     let turn = streaming::turn(&app).await?;
-    let bytes = blocking(move || answer(&ledger.view(), &app.limits)).await?;
+    let view = ledger.view();
+    let (bytes, records) = blocking(move || answer(&view, &index, &index.app.limits)).await?;
+    let (operation, query) = asked;
+    let access = Access { operation, records, query: Some(&query) };
+    app.accesses.note(&ledger, &grant, access)?;
     Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes))
+}
+
+/// What the index knows of records that belong together.
+struct Indexed {
+    app: App,
+    index: Arc<Index>,
+}
+
+impl Indexed {
+    /// The size of the log that is walked: all that the index knows, and the record that was asked for.
+    fn size(&self, view: &View, seq: u64) -> Result<u64, ApiError> {
+        search::wait_for(&self.app, &self.index, Some(seq))?;
+        Ok(self.index.through().min(view.size()))
+    }
+}
+
+impl Links for Indexed {
+    fn same_documents(&self, seq: u64, below: u64, limit: usize) -> Result<Vec<u64>, LinksError> {
+        Ok(self.index.same_documents(seq, below, limit)?)
+    }
+
+    fn grant(&self, delegation: &str, below: u64) -> Result<Option<u64>, LinksError> {
+        Ok(self.index.grant(delegation, below)?)
+    }
 }

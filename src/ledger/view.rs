@@ -193,14 +193,6 @@ impl View {
         Ok(self.reader.entries(seqs).collect::<Result<_, _>>()?)
     }
 
-    /// The content of the record at `seq`, in the order in which its entry names it.
-    pub fn content(&self, seq: u64) -> Result<Vec<StoredPart>, Error> {
-        if seq >= self.size() {
-            return Ok(Vec::new());
-        }
-        Ok(self.reader.content(seq)?)
-    }
-
     /// The content of the records in `seqs` that have any.
     pub fn contents(&self, seqs: Range<u64>) -> Result<Vec<(u64, Vec<StoredPart>)>, Error> {
         Ok(self.reader.contents(seqs.start..seqs.end.min(self.size()))?)

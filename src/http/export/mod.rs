@@ -13,6 +13,8 @@ mod ndjson;
 mod ocsf;
 mod rows;
 
+use std::ops::Range;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -24,14 +26,17 @@ use super::app::blocking;
 use super::caller::Caller;
 use super::error::{ApiError, chain};
 use super::reading::Params;
+use super::search;
 use super::streaming::{self, PIECE_BYTES};
 use crate::access::Action;
 use crate::canon;
+use crate::ledger::Ledger;
 use crate::record::Timestamp;
 use crate::record::data::LogExport;
+use crate::search::Query;
 
 use rows::Checkpoint;
-pub(super) use rows::{Rows, Source, beyond, checked};
+pub(super) use rows::{Rows, Source, beyond};
 
 /// How rows are written.
 #[derive(
@@ -102,14 +107,14 @@ pub(super) async fn export(
     Params(wanted): Params<Wanted>,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
-    checked(wanted.q.as_deref().unwrap_or(""))?;
+    let Wanted { format, content, q, since, until, after } = wanted;
+    let query = search::asked(&app, q.as_deref().unwrap_or(""))?;
     let turn = streaming::turn(&app).await?;
     let view = ledger.view();
-    let Wanted { format, content, q, since, until, after } = wanted;
-    let (asked, reading) = (q.clone(), view.clone());
+    let (asking, of, reading) = (app.clone(), ledger.clone(), view.clone());
     let source = blocking(move || {
         let seqs = rows::between(&reading, since, until)?;
-        Source::open(&reading, asked.as_deref(), beyond(after, seqs))
+        source(&asking, &of, query, beyond(after, seqs))
     });
     let source = source.await?;
     let data = LogExport {
@@ -131,6 +136,19 @@ pub(super) async fn export(
         Ok(piece)
     })
     .await
+}
+
+/// The records among `seqs` that a query wants, or all of them.
+pub(super) fn source(
+    app: &App,
+    ledger: &Ledger,
+    query: Option<Query>,
+    seqs: Range<u64>,
+) -> Result<Source, ApiError> {
+    let Some(query) = query else { return Ok(Source::whole(seqs)) };
+    let index = app.index(ledger)?;
+    search::wait_for(app, &index, seqs.end.checked_sub(1))?;
+    Ok(Source::found(index, query, seqs))
 }
 
 /// An export on its way.

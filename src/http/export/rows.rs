@@ -3,15 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::canon::{EntryHash, TreeHash};
 use crate::http::error::ApiError;
 use crate::http::streaming::PIECE_BYTES;
 use crate::ledger::{StoredPart, View};
 use crate::record::{Entry, Timestamp};
+use crate::search::{Index, Order, Query, Request};
 
 /// Records that are read from the store at once.
 const RUN_MAX: u64 = 128;
+
+/// Hits that are asked for at once. Each time all of them are counted.
+const HITS: usize = 50_000;
 
 /// Where an export's records come from: their seqs, in ascending order.
 pub(in crate::http) trait Hits: fmt::Debug + Send {
@@ -41,23 +46,37 @@ pub(in crate::http) struct Source {
 }
 
 impl Source {
-    /// The records among `seqs` that a query wants.
-    pub(in crate::http) fn open(
-        _view: &View,
-        query: Option<&str>,
-        seqs: Range<u64>,
-    ) -> Result<Self, ApiError> {
-        checked(query.unwrap_or(""))?;
-        Ok(Self { hits: Box::new(WholeLog(seqs.clone())), seqs })
+    /// All records in `seqs`.
+    pub(in crate::http) fn whole(seqs: Range<u64>) -> Self {
+        Self { hits: Box::new(WholeLog(seqs.clone())), seqs }
+    }
+
+    /// The records in `seqs` that a query wants. The index knows all of them.
+    pub(in crate::http) fn found(index: Arc<Index>, query: Query, seqs: Range<u64>) -> Self {
+        let hits = Found { index, query, seqs: seqs.clone() };
+        Self { hits: Box::new(hits), seqs }
     }
 }
 
-/// Whether this is a query. The empty one wants every record.
-pub(in crate::http) fn checked(query: &str) -> Result<(), ApiError> {
-    if query.trim().is_empty() {
-        return Ok(());
+/// The records that a query wants.
+#[derive(Debug)]
+struct Found {
+    index: Arc<Index>,
+    query: Query,
+    seqs: Range<u64>,
+}
+
+impl Hits for Found {
+    fn next_seqs(&mut self) -> Result<Vec<u64>, ApiError> {
+        let request = Request {
+            order: Order::Ascending,
+            after: self.seqs.start.checked_sub(1),
+            ..Request::new(&self.query, self.seqs.end, HITS)
+        };
+        let seqs = self.index.search(&request)?.seqs;
+        self.seqs.start = seqs.last().map_or(self.seqs.end, |last| last + 1);
+        Ok(seqs)
     }
-    Err(ApiError::bad_request("query_invalid", "this server cannot search yet: leave `q` out"))
 }
 
 /// The records that were received from `since` on and before `until`. A ledger's times never go back.
