@@ -26,6 +26,7 @@ mod overseeing;
 mod proofs;
 mod reading;
 mod records;
+mod route;
 mod router;
 mod routes;
 mod saved;

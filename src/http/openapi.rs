@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::describe::{Schemas, example, problem};
 use super::error::{ApiError, codes};
 use super::records::json as answer;
-use super::routes::{Media, Of, Parameter, ROUTES, Route};
+use super::route::{Media, Of, Parameter, Route};
+use super::routes::ROUTES;
 
 /// What every request can be refused with.
 const EVERYWHERE: [&str; 3] = ["request_invalid", "timeout", "internal"];

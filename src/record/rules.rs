@@ -64,6 +64,12 @@ pub fn cause_allowed(kind: Kind, rel: Rel, cause_kind: Kind) -> bool {
 }
 
 impl Kind {
+    /// Whether a record of this kind brings text into a session that neither the user nor the agent's
+    /// operator wrote.
+    pub const fn is_untrusted_input(self) -> bool {
+        matches!(self, Retrieval | ToolResult | Memory)
+    }
+
     /// The kind's row of the table.
     ///
     /// # Panics

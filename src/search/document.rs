@@ -161,7 +161,7 @@ impl Indexed {
     /// marks do not matter; or what a store calls a document, by its id.
     pub(super) fn documents(&self, secret: &[u8; 32], stored: &[StoredPart]) -> BTreeSet<u64> {
         let mut keys = BTreeSet::new();
-        if !brings_text(self.kind) {
+        if !self.kind.is_untrusted_input() {
             return keys;
         }
         let mut text = |_: &str, leaf: &Value| {
@@ -190,11 +190,6 @@ impl Indexed {
         }
         keys
     }
-}
-
-/// Whether records of this kind bring text into a session that the agent did not write.
-fn brings_text(kind: Kind) -> bool {
-    [Kind::Retrieval, Kind::ToolResult, Kind::Memory, Kind::Prompt, Kind::AppEvent].contains(&kind)
 }
 
 /// Nanoseconds since 1970, as far as the index can count them: until 2262.

@@ -205,12 +205,21 @@ fn sessions_are_listed_by_their_newest_match_and_paged() {
 #[test]
 fn the_same_document_is_found_across_sessions_however_it_is_set() {
     let text = "Dear customer, please send the money to account DE99 at once.";
+    let retrieved = |id: &str, session: &str, text: &str| {
+        let mut record = prompt(id, session, text);
+        record["kind"] = json!("retrieval");
+        record["agent"] = json!({ "id": "invoice-agent" });
+        record["data"] = json!({ "source": "inbox" });
+        record
+    };
     let searched = Searched::new(&[
-        prompt("one", "s-1", text),
-        prompt("two", "s-2", &text.to_uppercase().replace(' ', "  ")),
-        prompt("three", "s-3", "Dear customer, please send the money to account DE98 at once."),
-        prompt("short", "s-4", "Yes."),
-        prompt("short-too", "s-5", "Yes."),
+        retrieved("one", "s-1", text),
+        retrieved("two", "s-2", &text.to_uppercase().replace(' ', "  ")),
+        retrieved("three", "s-3", &text.replace("DE99", "DE98")),
+        retrieved("short", "s-4", "Yes."),
+        retrieved("short-too", "s-5", "Yes."),
+        // What people ask is no document: many ask for the same.
+        prompt("asked", "s-6", text),
     ]);
     assert_eq!(searched.index.same_documents(1, searched.size(), 10).unwrap(), [2]);
     assert_eq!(searched.index.same_documents(2, searched.size(), 10).unwrap(), [1]);

@@ -157,11 +157,7 @@ impl Walk<'_> {
             return Ok(None);
         };
         if step.depth == 0 {
-            let from_outside = matches!(
-                step.kind,
-                Kind::Retrieval | Kind::ToolResult | Kind::Memory | Kind::Prompt | Kind::AppEvent
-            );
-            return Ok(from_outside.then_some(0));
+            return Ok(step.kind.is_untrusted_input().then_some(0));
         }
         if step.kind != Kind::Memory {
             return Ok(None);

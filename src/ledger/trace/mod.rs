@@ -147,7 +147,7 @@ impl Role {
             Self::Prompt
         } else if matches!(kind, Kind::DelegationGrant) {
             Self::Delegation
-        } else if matches!(kind, Kind::Retrieval | Kind::ToolResult | Kind::Memory) {
+        } else if kind.is_untrusted_input() {
             Self::UntrustedInput
         } else {
             Self::Other
