@@ -114,6 +114,16 @@ pub(super) enum Command {
         /// The session's id
         id: String,
     },
+    /// Find records, such as: whence search 'user:alice@example.com "wire transfer" since:2h'
+    Search(Search),
+    /// List sessions, the one with the newest record that matches first
+    Sessions(Sessions),
+    /// Build the search index again, beside the one in use
+    Reindex {
+        /// Wait until the new index is in use
+        #[arg(long)]
+        wait: bool,
+    },
     /// Walk from a record back to what caused it
     Why {
         /// The record's id
@@ -150,6 +160,8 @@ impl Command {
         match self {
             Self::Get { .. }
             | Self::Session { .. }
+            | Self::Search(_)
+            | Self::Sessions(_)
             | Self::Why { .. }
             | Self::Effects { .. }
             | Self::Config
@@ -160,6 +172,7 @@ impl Command {
             | Self::Serve
             | Self::Demo(_)
             | Self::Append { .. }
+            | Self::Reindex { .. }
             | Self::Verify(_)
             | Self::Export(_)
             | Self::Import(_)
@@ -174,6 +187,59 @@ pub(super) struct Demo {
     /// End after the demonstration, in place of serving on
     #[arg(long)]
     pub(super) exit: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Search {
+    /// The query; a star alone finds every record
+    #[arg(allow_hyphen_values = true)]
+    pub(super) query: String,
+    /// Records of a page, at most [default: 50]
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u32>,
+    /// By seq: the newest first, or the oldest first [default: desc]
+    #[arg(long, value_parser = ["asc", "desc"])]
+    pub(super) order: Option<String>,
+    /// Where the page begins, as the page before says
+    #[arg(long, value_name = "SEQ")]
+    pub(super) after: Option<u64>,
+    /// What to count, with commas between: user, session, agent, tool, kind, flag
+    #[arg(long, value_name = "FIELDS")]
+    pub(super) facets: Option<String>,
+    /// Count when the records were received
+    #[arg(long)]
+    pub(super) histogram: bool,
+    /// Answer once the record of this seq can be found
+    #[arg(long, value_name = "SEQ")]
+    pub(super) wait_for: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Sessions {
+    /// A query; sessions with a record that matches are listed [default: all]
+    #[arg(allow_hyphen_values = true)]
+    pub(super) query: Option<String>,
+    /// Only of this user
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Only of this agent
+    #[arg(long)]
+    pub(super) agent: Option<String>,
+    /// Only with this flag; flag:* as the query means any
+    #[arg(long)]
+    pub(super) flag: Option<String>,
+    /// Only with records received at this time or later, such as 2026-11-24 or 2h
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only with records received before this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
+    /// Sessions of a page, at most [default: 50]
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u32>,
+    /// Where the page begins, as the page before says
+    #[arg(long, value_name = "SEQ")]
+    pub(super) after: Option<u64>,
 }
 
 #[derive(Debug, ClapArgs)]

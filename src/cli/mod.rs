@@ -17,11 +17,13 @@ mod output;
 mod paint;
 mod rows;
 mod scene;
+mod search;
 mod serve;
 mod session;
 mod setup;
 mod sources;
 mod system;
+mod table;
 mod verify;
 mod why;
 
@@ -84,6 +86,9 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
             output.value(&client.get(&path)?)?;
         }
         Command::Session { id } => session::session(&Client::new(&config)?, &id, output)?,
+        Command::Search(args) => search::search(&Client::new(&config)?, &args, output)?,
+        Command::Sessions(args) => search::sessions(&Client::new(&config)?, &args, output)?,
+        Command::Reindex { wait } => search::reindex(&Client::new(&config)?, wait, output)?,
         Command::Why { id } => why::why(&Client::new(&config)?, &id, output)?,
         Command::Effects { id } => why::effects(&Client::new(&config)?, &id, output)?,
         Command::Verify(verify) => return verify::verify(&config, &verify, output),

@@ -61,6 +61,12 @@ impl Output {
         stdout.flush().context("cannot write to stdout")
     }
 
+    /// The lines of a table, whose cells are safe to show.
+    #[expect(clippy::unused_self, reason = "printing goes through one value")]
+    pub(super) fn table(self, lines: &[String]) -> anyhow::Result<()> {
+        writeln!(io::stdout().lock(), "{}", lines.join("\n")).context("cannot write to stdout")
+    }
+
     /// A value as JSON: on one line for programs, or laid out for people.
     pub(super) fn value<T: Serialize>(self, value: &T) -> anyhow::Result<()> {
         let text = if self.json {

@@ -470,3 +470,114 @@ fn a_setting_that_is_not_text_is_an_error_and_a_readable_secret_is_a_warning() {
         assert!(!text(&output.stdout).contains("whence_secret"));
     }
 }
+
+/// Three sessions, one of which has what a terminal would obey in its text.
+fn searchable(path: &Path, url: &str) {
+    let mut records: Vec<_> = (1..3).flat_map(chain).collect();
+    let poison = "\u{1b}]0;owned\u{7}\u{202e}\u{e0100}Überweisung an\nMüller und 你好";
+    records.push(prompt("poison", "s-poison", poison));
+    let lines: Vec<_> = records.iter().map(|record| format!("{record}\n")).collect();
+    fs::write(path.join("records.ndjson"), lines.concat()).unwrap();
+    let append = ["append", "records.ndjson", "--data", "data", "--url", url];
+    assert!(whence(path, &append).status.success());
+}
+
+#[test]
+fn a_search_is_a_table_of_one_line_a_record_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let serving = Serving::start(path, &[]);
+    searchable(path, &serving.url);
+    let client = ["--data", "data", "--url", &serving.url];
+    let run = |args: &[&str]| whence(path, &[args, &client].concat());
+
+    let found = run(&["search", "muller uberweisung", "--wait-for", "9"]);
+    let (stdout, stderr) = (text(&found.stdout), text(&found.stderr));
+    assert_eq!(found.status.code(), Some(0), "{stderr}");
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{stdout}");
+    assert!(lines[0].starts_with("SEQ  RECEIVED"), "{stdout}");
+    let row = lines[1];
+    assert!(row.starts_with("9    20") && row.contains("  poison  "), "{row}");
+    assert!(row.ends_with(r"[Überweisung] an\u{a}[Müller] und 你好"), "{row}");
+    assert!(!stdout.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{e0100}']), "{stdout}");
+    assert_eq!(stderr, "1 records match, 1 shown; 10 records searched\n");
+
+    // Pages, in either order, and what stands beside them.
+    let page = run(&["search", "kind:prompt", "--limit", "2", "--order", "asc"]);
+    assert_eq!(text(&page.stdout).lines().count(), 3);
+    assert!(text(&page.stderr).ends_with("; next page: --after 5\n"), "{}", text(&page.stderr));
+    let rest = ["search", "kind:prompt", "--limit", "2", "--order", "asc", "--after", "5"];
+    let rest = run(&rest);
+    assert!(text(&rest.stdout).contains("poison"));
+    assert!(text(&rest.stderr).starts_with("3 records match, 1 shown; "));
+    let counted = run(&["search", "-kind:genesis", "--facets", "user,kind", "--histogram"]);
+    let stdout = text(&counted.stdout);
+    let all = ["FIELD", "kind   prompt", "user   alice@example.com  9", "FROM", "9        ####"];
+    for part in all {
+        assert!(stdout.contains(part), "{part} is not in:\n{stdout}");
+    }
+    let phrase = text(&run(&["search", "\"pay the\" session:s-1"]).stdout);
+    assert!(phrase.contains("content.text: [Pay the] invoice."), "{phrase}");
+
+    let nothing = run(&["search", "zzz"]);
+    assert!(nothing.status.success() && nothing.stdout.is_empty());
+    let json = run(&["search", "zzz OR muller", "--json"]);
+    let page: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&page["total"], &page["data"][0]["id"]), (&1.into(), &"poison".into()));
+    assert!(json.stderr.is_empty());
+    assert_eq!(unread(path, &[&["search", "*"], &client[..]].concat()), Some(0));
+    serving.stop();
+}
+
+#[test]
+fn sessions_are_listed_and_the_index_is_built_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let serving = Serving::start(path, &[]);
+    searchable(path, &serving.url);
+    let client = ["--data", "data", "--url", &serving.url];
+    let run = |args: &[&str]| whence(path, &[args, &client].concat());
+    assert!(run(&["search", "x", "--wait-for", "9"]).status.success());
+
+    let listed = run(&["sessions"]);
+    let stdout = text(&listed.stdout);
+    let first = |line: &str| line.split(' ').next().unwrap().to_owned();
+    let sessions: Vec<_> = stdout.lines().map(first).collect();
+    assert_eq!(sessions, ["SESSION", "s-poison", "s-2", "s-1"], "{stdout}");
+    let row = stdout.lines().nth(2).unwrap();
+    assert!(row.contains("alice@example.com  invoice-agent  4  "), "{row}");
+    let said = text(&listed.stderr);
+    assert!(said.starts_with("3 sessions have a record that matches, 3 shown"), "{said}");
+    let asked = ["sessions", "pay", "--user", "alice@example.com", "--limit", "1"];
+    let asked = run(&asked);
+    assert!(text(&asked.stdout).contains("s-2") && text(&asked.stderr).contains("--after "));
+    let none = run(&["sessions", "--agent", "nobody", "--since", "1h"]);
+    assert!(none.status.success() && none.stdout.is_empty(), "{}", text(&none.stderr));
+    let json = run(&["sessions", "--flag", "late", "--json"]);
+    assert_eq!(json.status.code(), Some(2), "there is no such flag");
+
+    let status = run(&["reindex", "--wait"]);
+    let said = text(&status.stdout);
+    assert_eq!(said, "the new index is in use; 10 of 10 records can be found\n");
+    assert!(status.stderr.is_empty(), "no bar where nobody looks: {}", text(&status.stderr));
+    assert!(text(&run(&["search", "muller"]).stdout).contains("poison"));
+    let status: Value = serde_json::from_slice(&run(&["reindex", "--json"]).stdout).unwrap();
+    assert_eq!(status["object"], "index");
+    serving.stop();
+}
+
+#[test]
+fn a_query_that_means_nothing_is_refused_with_a_caret_and_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["search", "sessions"] {
+        let args = [command, "user:alice usr:bob", "--url", "http://127.0.0.1:1"];
+        let refused = whence(folder.path(), &args);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(refused.stdout.is_empty());
+        let stderr = text(&refused.stderr);
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(lines[0].contains("column 12: found `usr:`"), "{stderr}");
+        assert_eq!(lines[1..], ["  user:alice usr:bob", "             ^"]);
+    }
+}
