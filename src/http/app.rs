@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::accesses::Accesses;
@@ -38,6 +37,8 @@ pub struct Limits {
     pub accesses_interval: Duration,
     /// Bytes of it that wait. Beyond that reading is refused.
     pub accesses_bytes_max: usize,
+    /// Requests that wait for the index at a time.
+    pub index_waits_max: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +54,7 @@ impl Default for Limits {
             body_stall_max: Duration::from_secs(10),
             accesses_interval: Duration::from_secs(3),
             accesses_bytes_max: 8 * 1024 * 1024,
+            index_waits_max: 64,
         }
     }
 }
@@ -74,6 +76,8 @@ pub struct App {
     pub(super) bodies: Arc<Semaphore>,
     /// Turns to make a large answer.
     pub(super) answers: Arc<Semaphore>,
+    /// Turns to wait for an index.
+    pub(super) index_waits: Arc<Semaphore>,
 }
 
 impl App {
@@ -101,6 +105,7 @@ impl App {
             saved: Arc::default(),
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
             answers: Arc::new(Semaphore::new(limits.answers_max)),
+            index_waits: Arc::new(Semaphore::new(limits.index_waits_max)),
         }
     }
 
@@ -140,10 +145,7 @@ impl App {
 
     /// The index of a ledger.
     pub(super) fn index(&self, ledger: &Ledger) -> Result<Arc<Index>, ApiError> {
-        self.indexes.of(ledger).ok_or_else(|| {
-            let detail = "the ledger cannot be searched: the server's log says why";
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "index_unavailable", detail)
-        })
+        self.indexes.of(ledger).ok_or_else(ApiError::index_unavailable)
     }
 
     /// Stops following ledgers, so that they can be closed.

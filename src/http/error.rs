@@ -110,6 +110,11 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
     }
 
+    pub(super) fn index_unavailable() -> Self {
+        let detail = "the ledger cannot be searched: the server's log says why";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "index_unavailable", detail)
+    }
+
     pub(super) fn internal(cause: impl Into<String>) -> Self {
         let detail =
             "something went wrong in the server, and is in its log under this request's id";

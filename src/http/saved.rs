@@ -189,10 +189,9 @@ pub(super) async fn poll(
     let limit = limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);
     let turn = streaming::turn(&app).await?;
     let query = search::asked(&app, &q)?;
-    let (view, asking, of) = (ledger.view(), app.clone(), ledger.clone());
+    let (view, bytes_max) = (ledger.view(), app.limits.page_bytes_max);
+    let source = source(&app, &ledger, query, beyond(after, 0..view.size())).await?;
     let made = blocking(move || {
-        let source = source(&asking, &of, query, beyond(after, 0..view.size()))?;
-        let bytes_max = asking.limits.page_bytes_max;
         let rows = Rows::new(view, source, content == Content::Kept, limit);
         Export::new(rows, format).page(bytes_max)
     });

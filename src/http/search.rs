@@ -139,6 +139,9 @@ impl From<search::Error> for ApiError {
     fn from(error: search::Error) -> Self {
         match error {
             search::Error::Unanswerable(why) => Self::bad_request("query_invalid", why),
+            search::Error::Index(_) | search::Error::Io { .. } => {
+                Self { cause: Some(chain(&error)), ..Self::index_unavailable() }
+            }
             error => Self::internal(chain(&error)),
         }
     }
@@ -270,11 +273,11 @@ pub(super) async fn search(
     let query = ask.query(app.clock.now())?;
     let facets = ask.facets()?;
     let index = app.index(&ledger)?;
+    wait_for(&app, &index, ask.wait_for).await?;
     let turn = streaming::turn(&app).await?;
     let logged = ask.logged();
     let (asking, of) = (app.clone(), ledger.clone());
     let made = blocking(move || {
-        wait_for(&asking, &index, ask.wait_for)?;
         let view = of.view();
         let request = Request {
             query: &query,
@@ -298,17 +301,24 @@ pub(super) async fn search(
     Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes))
 }
 
-/// Waits until the index has a record, if that was asked.
-pub(super) fn wait_for(app: &App, index: &Index, seq: Option<u64>) -> Result<(), ApiError> {
-    match seq {
-        Some(seq) if !index.wait_for(seq, app.limits.index_wait_max) => {
-            let detail =
-                "the index does not have the record that was to be waited for: ask again later";
-            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "index_behind", detail);
-            Err(ApiError { retry_after_seconds: Some(5), ..error })
-        }
-        _ => Ok(()),
+/// Waits until the index has a record, if that was asked. Whoever waits holds up nobody who does not:
+/// it has no turn yet to make an answer.
+pub(super) async fn wait_for(app: &App, index: &Arc<Index>, seq: Option<u64>) -> Result<(), ApiError> {
+    let Some(seq) = seq else { return Ok(()) };
+    let waiting = Arc::clone(&app.index_waits).try_acquire_owned();
+    let waiting = waiting.map_err(|_| ApiError::busy())?;
+    let (index, patience) = (Arc::clone(index), app.limits.index_wait_max);
+    let reached = blocking(move || {
+        let reached = index.wait_for(seq, patience);
+        drop(waiting);
+        Ok(reached)
+    });
+    if reached.await? {
+        return Ok(());
     }
+    let detail = "the index does not have the record that was to be waited for: ask again later";
+    let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "index_behind", detail);
+    Err(ApiError { retry_after_seconds: Some(5), ..error })
 }
 
 fn found(view: &View, request: &Request<'_>, found: Found) -> Result<FoundBody, ApiError> {
@@ -431,11 +441,11 @@ pub(super) async fn sessions(
     let ledger = app.ledger(&grant, &ledger, Action::Investigate).await?;
     let query = ask.query(app.clock.now())?;
     let index = app.index(&ledger)?;
+    wait_for(&app, &index, ask.wait_for).await?;
     let turn = streaming::turn(&app).await?;
     let logged = ask.logged();
     let (asking, of) = (app.clone(), ledger.clone());
     let made = blocking(move || {
-        wait_for(&asking, &index, ask.wait_for)?;
         let below = of.view().size();
         let limit = ask.limit.unwrap_or(50).clamp(1, SESSIONS_MAX);
         let (hits, total) = index.sessions(&query, below, ask.after, limit)?;

@@ -195,17 +195,17 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// The first page is of the log as far as the index knows it.
     fn new(
         view: &View,
-        index: &Indexed,
-        id: &str,
+        known: &Indexed,
         page: &Page,
         limits: &Limits,
     ) -> Result<Self, ApiError> {
-        let seq = view.seq_of(id)?.ok_or_else(record_unknown)?;
+        let seq = known.seq;
         let from = match &page.after {
             Some(after) => after.parse()?,
-            None => Cursor { size: index.size(view, seq)?, place: 0 },
+            None => Cursor { size: known.index.through().min(view.size()), place: 0 },
         };
         if from.size > view.size() || from.size <= seq {
             return Err(cursor_unknown());
@@ -251,7 +251,7 @@ pub(super) async fn why(
 ) -> Result<Response, ApiError> {
     let (operation, asked) = (Operation::Why, id.clone());
     walked(app, grant, &ledger, (operation, asked), move |view, index, limits| {
-        let wanted = Wanted::new(view, index, &id, &page, limits)?;
+        let wanted = Wanted::new(view, index, &page, limits)?;
         let why = trace::why(view, wanted.seq, wanted.bounds, index)?;
         let body = WhyBody {
             object: "why",
@@ -276,7 +276,7 @@ pub(super) async fn effects(
 ) -> Result<Response, ApiError> {
     let (operation, asked) = (Operation::Effects, id.clone());
     walked(app, grant, &ledger, (operation, asked), move |view, index, limits| {
-        let wanted = Wanted::new(view, index, &id, &page, limits)?;
+        let wanted = Wanted::new(view, index, &page, limits)?;
         let effects = trace::effects(view, wanted.seq, wanted.bounds, index)?;
         let totals = EffectsTotals {
             records: effects.steps.len(),
@@ -309,11 +309,15 @@ async fn walked(
     answer: impl FnOnce(&View, &Indexed, &Limits) -> Result<(Vec<u8>, u64), ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, ledger, Action::Investigate).await?;
-    let index = Indexed { app: app.clone(), index: app.index(&ledger)? };
-    let turn = streaming::turn(&app).await?;
-    let view = ledger.view();
-    let (bytes, records) = blocking(move || answer(&view, &index, &index.app.limits)).await?;
+    let index = app.index(&ledger)?;
     let (operation, query) = asked;
+    let (view, id) = (ledger.view(), query.clone());
+    let seq = blocking(move || view.seq_of(&id)?.ok_or_else(record_unknown)).await?;
+    search::wait_for(&app, &index, Some(seq)).await?;
+    let turn = streaming::turn(&app).await?;
+    let (view, limits) = (ledger.view(), app.limits);
+    let answer = move || answer(&view, &Indexed { index, seq }, &limits);
+    let (bytes, records) = blocking(answer).await?;
     let access = Access { operation, records, query: Some(&query) };
     app.accesses.note(&ledger, &grant, access)?;
     Ok(streaming::whole(turn, StatusCode::OK, "application/json", bytes))
@@ -321,16 +325,9 @@ async fn walked(
 
 /// What the index knows of records that belong together.
 struct Indexed {
-    app: App,
     index: Arc<Index>,
-}
-
-impl Indexed {
-    /// The size of the log that is walked: all that the index knows, and the record that was asked for.
-    fn size(&self, view: &View, seq: u64) -> Result<u64, ApiError> {
-        search::wait_for(&self.app, &self.index, Some(seq))?;
-        Ok(self.index.through().min(view.size()))
-    }
+    /// The record that is asked about, which the index has.
+    seq: u64,
 }
 
 impl Links for Indexed {

@@ -111,12 +111,9 @@ pub(super) async fn export(
     let query = search::asked(&app, q.as_deref().unwrap_or(""))?;
     let turn = streaming::turn(&app).await?;
     let view = ledger.view();
-    let (asking, of, reading) = (app.clone(), ledger.clone(), view.clone());
-    let source = blocking(move || {
-        let seqs = rows::between(&reading, since, until)?;
-        source(&asking, &of, query, beyond(after, seqs))
-    });
-    let source = source.await?;
+    let reading = view.clone();
+    let seqs = blocking(move || rows::between(&reading, since, until)).await?;
+    let source = source(&app, &ledger, query, beyond(after, seqs)).await?;
     let data = LogExport {
         actor: grant.id.as_str().into(),
         content: Some(content == Content::Kept),
@@ -139,7 +136,7 @@ pub(super) async fn export(
 }
 
 /// The records among `seqs` that a query wants, or all of them.
-pub(super) fn source(
+pub(super) async fn source(
     app: &App,
     ledger: &Ledger,
     query: Option<Query>,
@@ -147,7 +144,7 @@ pub(super) fn source(
 ) -> Result<Source, ApiError> {
     let Some(query) = query else { return Ok(Source::whole(seqs)) };
     let index = app.index(ledger)?;
-    search::wait_for(app, &index, seqs.end.checked_sub(1))?;
+    search::wait_for(app, &index, seqs.end.checked_sub(1)).await?;
     Ok(Source::found(index, query, seqs))
 }
 
