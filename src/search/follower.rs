@@ -1,6 +1,8 @@
 //! The follower: a thread that keeps an index behind its log, by as little as it can.
 
 use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -25,7 +27,8 @@ const BUILD_COMMIT: u64 = 250_000;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The same, while records wait for their commit.
 const PATIENCE_PENDING: Duration = Duration::from_millis(20);
-/// How long it waits after a failure, at most.
+/// How long it waits after a failure: longer with each one, unless it got on in between.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What can be searched at a moment.
@@ -55,8 +58,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     current: Option<Current>,
-    /// Somebody waits for the records below this seq.
-    wanted: u64,
+    /// The seqs that somebody waits for. They may be of records that are not there yet.
+    wanted: Vec<u64>,
     stopping: bool,
 }
 
@@ -93,10 +96,14 @@ impl Follower {
     /// Waits until the record at `seq` can be found. Says whether it can.
     pub(super) fn wait_for(&self, seq: u64, patience: Duration) -> bool {
         let mut state = self.shared.lock();
-        state.wanted = state.wanted.max(seq.saturating_add(1));
+        state.wanted.push(seq);
         let waiting = |state: &mut State| !state.stopping && state.through() <= seq;
         let state = self.shared.moved.wait_timeout_while(state, patience, waiting);
-        state.unwrap_or_else(PoisonError::into_inner).0.through() > seq
+        let mut state = state.unwrap_or_else(PoisonError::into_inner).0;
+        if let Some(place) = state.wanted.iter().position(|wanted| *wanted == seq) {
+            state.wanted.swap_remove(place);
+        }
+        state.through() > seq
     }
 
     /// Stops, and waits until the thread has let go of the log and of the folder.
@@ -121,12 +128,20 @@ impl Shared {
     /// Follows until it is told to stop. What fails is tried again, from what is on disk: the index may
     /// be on a disk that is full, or its folder may have been taken away.
     fn run(&self) {
-        let mut pause = Duration::from_millis(250);
-        while let Err(error) = self.follow() {
-            let error = with_causes(&error);
-            tracing::error!(folder = %self.folder.display(), %error, "the index cannot go on");
-            let stopping =
-                self.moved.wait_timeout_while(self.lock(), pause, |state| !state.stopping);
+        let (mut pause, mut reached) = (PAUSE_MIN, 0);
+        loop {
+            // A file that is changed under a mapping can make tantivy panic, as one that is not whole.
+            let error = match catch_unwind(AssertUnwindSafe(|| self.follow())) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => with_causes(&error),
+                Err(_) => "it panicked".to_owned(),
+            };
+            tracing::error!(folder = %self.folder.display(), error, "the index cannot go on");
+            let state = self.lock();
+            if state.through() != reached {
+                (pause, reached) = (PAUSE_MIN, state.through());
+            }
+            let stopping = self.moved.wait_timeout_while(state, pause, |state| !state.stopping);
             if stopping.unwrap_or_else(PoisonError::into_inner).0.stopping {
                 return;
             }
@@ -147,19 +162,14 @@ impl Shared {
             let pending = writer.next() > writer.committed();
             let patience = if pending { PATIENCE_PENDING } else { PATIENCE };
             let size = self.log.size_beyond(writer.next(), patience);
-            let (stopping, wanted) = {
-                let state = self.lock();
-                (state.stopping, state.wanted)
-            };
-            if stopping {
+            if self.lock().stopping {
                 return writer.commit();
             }
             writer.add(reader, size)?;
             let due = if size.saturating_sub(writer.next()) > BEHIND {
                 writer.next() - writer.committed() >= BUILD_COMMIT
             } else {
-                let wanted = writer.committed() < wanted && wanted <= writer.next();
-                wanted || committed.elapsed() >= every
+                self.is_wanted(writer.committed()..writer.next()) || committed.elapsed() >= every
             };
             if due && writer.next() > writer.committed() {
                 let began = Instant::now();
@@ -169,6 +179,11 @@ impl Shared {
                 every = COMMIT_EVERY.max(began.elapsed() * COMMIT_SHARE);
             }
         }
+    }
+
+    /// Whether somebody waits for one of these records.
+    fn is_wanted(&self, seqs: Range<u64>) -> bool {
+        self.lock().wanted.iter().any(|wanted| seqs.contains(wanted))
     }
 
     /// Lets searches find what was committed.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::follower::{Current, Follower};
 use super::gather::{Facet, Gather, Gathered, Order};
 use super::query::{Field, Match, Query};
 use super::sessions::{NewestOfSessions, SessionHit};
-use super::writer::io_error;
+use super::writer::{io_error, remove};
 use super::{Error, Secrets};
 use crate::store::Committed;
 
@@ -162,7 +161,12 @@ impl Index {
     /// Waits until a search finds the record at `seq`. Says whether it does.
     pub fn wait_for(&self, seq: u64, patience: Duration) -> bool {
         let serving = Arc::clone(&self.lock().serving);
-        serving.wait_for(seq, patience)
+        if serving.wait_for(seq, patience) {
+            return true;
+        }
+        // If another one has taken its place meanwhile, it was stopped before it had the record.
+        let successor = Arc::clone(&self.lock().serving);
+        !Arc::ptr_eq(&serving, &successor) && successor.wait_for(seq, patience)
     }
 
     /// Builds the index again beside the one in use, which takes its place once it has caught up.
@@ -379,12 +383,4 @@ fn numbered(folder: &Path) -> Result<impl Iterator<Item = u64>, Error> {
     }
     numbers.sort_unstable();
     Ok(numbers.into_iter())
-}
-
-/// Removes a folder, if it is there.
-fn remove(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(folder)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

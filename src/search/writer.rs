@@ -72,8 +72,8 @@ impl Writer {
                     tracing::warn!(folder = %folder.display(), why, "the index is built again");
                 }
             }
-            fs::remove_dir_all(folder).map_err(io_error(folder))?;
         }
+        remove(folder)?;
         fs::create_dir_all(folder).map_err(io_error(folder))?;
         let secret = secret().map_err(io_error(folder))?;
         let fields = Fields::new();
@@ -196,6 +196,17 @@ impl Writer {
         self.reader.reload()?;
         self.committed = self.next;
         Ok(())
+    }
+}
+
+/// Removes a folder, or what stands in its place, if it is there.
+pub(super) fn remove(folder: &Path) -> Result<(), Error> {
+    let removed = fs::symlink_metadata(folder).and_then(|found| {
+        if found.is_dir() { fs::remove_dir_all(folder) } else { fs::remove_file(folder) }
+    });
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(folder)(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
