@@ -276,7 +276,7 @@ pub(super) async fn search(
     wait_for(&app, &index, ask.wait_for).await?;
     let turn = streaming::turn(&app).await?;
     let logged = ask.logged();
-    let (asking, of) = (app.clone(), ledger.clone());
+    let (limits, of) = (app.limits, ledger.clone());
     let made = blocking(move || {
         let view = of.view();
         let request = Request {
@@ -287,7 +287,7 @@ pub(super) async fn search(
                 Some(Direction::Desc) | None => Order::Descending,
             },
             after: ask.after,
-            limit: ask.limit.unwrap_or(50).clamp(1, asking.limits.page_max),
+            limit: ask.limit.unwrap_or(50).clamp(1, limits.page_max),
             facets: &facets,
             facet_values: FACET_VALUES,
             histogram: ask.histogram.unwrap_or(false),
@@ -303,7 +303,11 @@ pub(super) async fn search(
 
 /// Waits until the index has a record, if that was asked. Whoever waits holds up nobody who does not:
 /// it has no turn yet to make an answer.
-pub(super) async fn wait_for(app: &App, index: &Arc<Index>, seq: Option<u64>) -> Result<(), ApiError> {
+pub(super) async fn wait_for(
+    app: &App,
+    index: &Arc<Index>,
+    seq: Option<u64>,
+) -> Result<(), ApiError> {
     let Some(seq) = seq else { return Ok(()) };
     let waiting = Arc::clone(&app.index_waits).try_acquire_owned();
     let waiting = waiting.map_err(|_| ApiError::busy())?;
@@ -444,7 +448,7 @@ pub(super) async fn sessions(
     wait_for(&app, &index, ask.wait_for).await?;
     let turn = streaming::turn(&app).await?;
     let logged = ask.logged();
-    let (asking, of) = (app.clone(), ledger.clone());
+    let of = ledger.clone();
     let made = blocking(move || {
         let below = of.view().size();
         let limit = ask.limit.unwrap_or(50).clamp(1, SESSIONS_MAX);

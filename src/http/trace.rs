@@ -196,12 +196,7 @@ struct Wanted {
 
 impl Wanted {
     /// The first page is of the log as far as the index knows it.
-    fn new(
-        view: &View,
-        known: &Indexed,
-        page: &Page,
-        limits: &Limits,
-    ) -> Result<Self, ApiError> {
+    fn new(view: &View, known: &Indexed, page: &Page, limits: &Limits) -> Result<Self, ApiError> {
         let seq = known.seq;
         let from = match &page.after {
             Some(after) => after.parse()?,
