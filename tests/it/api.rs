@@ -59,13 +59,22 @@ impl Server {
     }
 
     pub(crate) fn with(limits: Limits, faults: Option<Arc<dyn Faults>>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), &["main", "other"], limits, faults)
+    }
+
+    /// A server on a folder, in which it makes these ledgers first.
+    pub(crate) fn on(
+        folder: TempDir,
+        ledgers_made: &[&str],
+        limits: Limits,
+        faults: Option<Arc<dyn Faults>>,
+    ) -> Self {
         let environment =
             Environment { clock: Arc::new(Ticking::default()), random: Arc::new(Seeded::new(1)) };
         let mut settings = Settings::new(folder.path().to_owned(), "log.example", "whence/test");
         settings.faults = faults.unwrap_or_else(|| Arc::new(NoFaults));
         let ledgers = Arc::new(Ledgers::new(settings, environment.clone()));
-        for name in ["main", "other"] {
+        for name in ledgers_made {
             ledgers.create(&name.parse().unwrap()).unwrap();
         }
         let tokens = Arc::new(TokenFile::open(&folder.path().join("tokens.json")).unwrap());

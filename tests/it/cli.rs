@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -35,6 +36,7 @@ fn text(bytes: &[u8]) -> String {
 pub(crate) struct Serving {
     child: Child,
     pub(crate) url: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Serving {
@@ -58,8 +60,15 @@ impl Serving {
         let mut lines = stderr.lines().map(Result::unwrap);
         let url = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
         // Somebody has to read on, or the server's log fills the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: url.unwrap() }
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| *kept.lock().unwrap() += &(line + "\n")));
+        Self { child, url: url.unwrap(), log }
+    }
+
+    /// What it has logged since it listens.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn process(&self) -> u32 {

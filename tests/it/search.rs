@@ -1,6 +1,7 @@
 //! The index against the ledger it was made from: what it finds, how it follows, and what becomes of it
 //! when its files do not survive.
 
+mod api;
 mod brute;
 mod language;
 
