@@ -77,15 +77,15 @@ fn a_file_that_may_not_grow_halts_the_ledger_and_loses_nothing() {
 }
 
 /// A small file system in memory.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(folder: &Path) -> Option<Self> {
-        let mounted = Self::command("size=6m", folder);
+    pub(crate) fn mount(folder: &Path, size: &str) -> Option<Self> {
+        let mounted = Self::command(&format!("size={size}"), folder);
         mounted.then(|| Self(folder.to_owned()))
     }
 
-    fn grow(&self) {
+    pub(crate) fn grow(&self) {
         assert!(Self::command("remount,size=64m", &self.0));
     }
 
@@ -106,7 +106,7 @@ impl Drop for Small {
 fn a_full_disk_halts_the_ledger_and_loses_nothing() {
     let seed = seed("full");
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = Small::mount(folder.path()) else {
+    let Some(disk) = Small::mount(folder.path(), "6m") else {
         println!("full: skipped: no file system can be mounted here");
         return;
     };

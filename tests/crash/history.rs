@@ -41,6 +41,16 @@ impl History {
         self.receipts.len()
     }
 
+    /// The ids of the records that were acknowledged.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.receipts.keys().map(String::as_str)
+    }
+
+    /// The ids of the entries that were read, in the order of the log.
+    pub(crate) fn read_ids(&self) -> impl Iterator<Item = &str> {
+        self.leaves.iter().map(|(id, ..)| id.as_str())
+    }
+
     /// A checkpoint that was signed some time ago.
     pub(crate) fn early_checkpoint(&self) -> &str {
         self.notes.iter().min_by_key(|(_, size)| **size).unwrap().0

@@ -82,6 +82,13 @@ impl Connection {
         Err(serde_json::from_slice(&body).unwrap())
     }
 
+    /// Has the server do something that needs nothing but the path. `None` if it is gone.
+    pub(crate) fn act(&self, path: &str) -> Option<u16> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        Some(request.send_empty().ok()?.status().as_u16())
+    }
+
     pub(crate) fn post(&self, post: &Post) -> Answer {
         let request = self
             .agent

@@ -1,7 +1,7 @@
 //! The real server, as a process of its own, killed and failed in every way that can be arranged from
 //! outside. What it acknowledged is there afterwards, or it says clearly why it will not open.
 //!
-//! Four kinds of fault, each with a short run that belongs to every `cargo test` and a long one:
+//! Five kinds of fault, each with a short run that belongs to every `cargo test` and a long one:
 //!
 //! | fault | module | long run |
 //! | --- | --- | --- |
@@ -9,6 +9,7 @@
 //! | an acknowledgement before the fsync | `order` | - |
 //! | every system call fails, or the process is killed at it | `inject` | `WHENCE_CRASH_ALL=1` |
 //! | the disk is full | `full` | - |
+//! | the search index is cut off, taken away, or has no room | `index` | `WHENCE_CRASH_ROUNDS=200` |
 //!
 //! The long runs take some minutes each:
 //!
@@ -33,6 +34,7 @@
 
 mod full;
 mod history;
+mod index;
 mod inject;
 mod kill;
 mod load;
