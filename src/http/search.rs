@@ -142,7 +142,7 @@ impl From<search::Error> for ApiError {
             search::Error::Index(_) | search::Error::Io { .. } => {
                 Self { cause: Some(chain(&error)), ..Self::index_unavailable() }
             }
-            error => Self::internal(chain(&error)),
+            search::Error::Store(_) | search::Error::Entry { .. } => Self::internal(chain(&error)),
         }
     }
 }
