@@ -13,7 +13,7 @@ use super::Error;
 use super::careful::Careful;
 use super::document::number_key;
 use super::query::{Field, Match, Number, NumberField, Query, Span, Words};
-use super::schema::{BETWEEN, Fields};
+use super::schema::{BETWEEN, BODY, Fields};
 use super::text::fold;
 use crate::record::Entry;
 use crate::store::Reader;
@@ -68,29 +68,18 @@ impl Compiler<'_> {
         })
     }
 
-    /// Words that follow one another.
+    /// Words that follow one another within a string, wherever that is.
     fn text(&self, words: &Words) -> Box<dyn Lookup> {
-        let field = self.fields.text;
-        let text = |word: &String| Term::from_field_text(field, word);
-        match (words.words.as_slice(), words.prefix) {
-            ([], _) => Box::new(EmptyQuery),
-            ([word], false) => term(text(word)),
-            ([word], true) => beginning(field, word),
-            (words, false) => Box::new(PhraseQuery::new(words.iter().map(text).collect())),
-            (words, true) => {
-                let mut patterns = words.to_vec();
-                if let Some(last) = patterns.last_mut() {
-                    last.push_str(".*");
-                }
-                // Unlike a phrase with a prefix, which leaves words out beyond its limit, it fails.
-                // Words are letters, digits and marks: none of them is more in a pattern.
-                Box::new(RegexPhraseQuery::new(field, patterns))
-            }
-        }
+        let fields = [self.fields.body, self.fields.text];
+        let lookups = fields.map(|field| in_a_row(field, words));
+        Box::new(BooleanQuery::union(lookups.into()))
     }
 
     /// Words at a path: each of them there, and all of them in a row somewhere in the record.
     fn member(&self, path: &str, words: &Words) -> Box<dyn Lookup> {
+        if path == BODY {
+            return in_a_row(self.fields.body, words);
+        }
         let field = self.fields.member;
         let count = words.words.len();
         let at_path = words.words.iter().enumerate().map(|(place, word)| {
@@ -190,6 +179,26 @@ impl Compiler<'_> {
 
 fn term(term: Term) -> Box<dyn Lookup> {
     Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+}
+
+/// Words that follow one another within a string of a field.
+fn in_a_row(field: IndexField, words: &Words) -> Box<dyn Lookup> {
+    let text = |word: &String| Term::from_field_text(field, word);
+    match (words.words.as_slice(), words.prefix) {
+        ([], _) => Box::new(EmptyQuery),
+        ([word], false) => term(text(word)),
+        ([word], true) => beginning(field, word),
+        (words, false) => Box::new(PhraseQuery::new(words.iter().map(text).collect())),
+        (words, true) => {
+            let mut patterns = words.to_vec();
+            if let Some(last) = patterns.last_mut() {
+                last.push_str(".*");
+            }
+            // Unlike a phrase with a prefix, which leaves words out beyond its limit, it fails.
+            // Words are letters, digits and marks: none of them is more in a pattern.
+            Box::new(RegexPhraseQuery::new(field, patterns))
+        }
+    }
 }
 
 /// Everything in a field that begins with `text`.

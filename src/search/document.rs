@@ -8,7 +8,7 @@ use serde_json::Value;
 use tantivy::TantivyDocument;
 use tantivy::schema::OwnedValue;
 
-use super::schema::{BETWEEN, Fields};
+use super::schema::{BETWEEN, BODY, Fields};
 use super::text::{fold, words};
 use crate::canon::{keyed_lookup_key, sorted_to_bytes};
 use crate::record::{Kind, Timestamp};
@@ -277,8 +277,10 @@ impl Members<'_> {
         let mut path = root.to_owned();
         walk(value, &mut path, &mut |path, value| {
             let text = text_of(value);
+            let is_body = path == BODY;
             if let Some(text) = &text {
-                self.document.add_text(self.fields.text, text);
+                let field = if is_body { self.fields.body } else { self.fields.text };
+                self.document.add_text(field, text);
             }
             if path.len() > PATH_BYTES_MAX {
                 return;
@@ -286,9 +288,9 @@ impl Members<'_> {
             if !self.paths.contains(path) {
                 self.paths.insert(path.to_owned());
             }
-            if let Some(text) = &text {
+            if let Some(text) = text.filter(|_| !is_body) {
                 member.clear();
-                member.extend([path, "\0", text]);
+                member.extend([path, "\0", &text]);
                 self.document.add_text(self.fields.member, &member);
             }
             if let Some(number) = value.as_f64()

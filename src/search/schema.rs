@@ -13,6 +13,10 @@ use super::text::{self, fold};
 /// The version of fields and tokens.
 pub(super) const VERSION: u32 = 1;
 
+/// The path of the strings whose words are in a field of their own. They are most of all words, and are
+/// indexed once in place of twice.
+pub(super) const BODY: &str = "content.text";
+
 /// Stands between a path or a key and what is there, in a token.
 pub(super) const BETWEEN: char = '\u{0}';
 
@@ -45,10 +49,12 @@ pub(super) struct Fields {
     pub(super) trace: Field,
     /// Keyed digests of the documents in it.
     pub(super) document: Field,
-    /// All text, string by string.
+    /// The words of the string that most content is: `content.text`.
+    pub(super) body: Field,
+    /// The words of all other strings.
     pub(super) text: Field,
-    /// Path, [`BETWEEN`], word: every word again, but without its position, which would cost as much
-    /// again.
+    /// Path, [`BETWEEN`], word: every word that is in `text` again, but without its position, which
+    /// would cost as much again.
     pub(super) member: Field,
     /// Every path that there is, and every path above it.
     pub(super) path: Field,
@@ -87,6 +93,7 @@ impl Fields {
             delegation: schema.add_text_field("delegation", name("raw")),
             trace: schema.add_text_field("trace", name("raw")),
             document: schema.add_u64_field("document", INDEXED),
+            body: schema.add_text_field("body", words(WORDS, with_positions)),
             text: schema.add_text_field("text", words(WORDS, with_positions)),
             member: schema.add_text_field("member", name(MEMBERS)),
             path: schema.add_text_field("path", name("raw")),

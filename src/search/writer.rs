@@ -164,6 +164,7 @@ impl Writer {
     pub(super) fn add(&mut self, log: &Reader, size: u64) -> Result<(), Error> {
         let seqs = self.next..size.min(self.next.saturating_add(CHUNK));
         let mut contents = log.contents(seqs.clone())?.into_iter().peekable();
+        let mut last = None;
         for entry in log.entries(seqs) {
             let (seq, bytes) = entry?;
             let entry: Indexed =
@@ -171,9 +172,15 @@ impl Writer {
             let parts = contents.next_if(|(of, _)| *of == seq).map(|(_, parts)| parts);
             let parts = parts.unwrap_or_default();
             self.writer.add_document(entry.document(&self.fields, &self.secret, &parts))?;
-            let hash = EntryHash::of(&bytes);
-            self.ends = Some((self.ends.map_or(hash, |(first, _)| first), hash));
+            if seq == 0 {
+                let hash = EntryHash::of(&bytes);
+                self.ends = Some((hash, hash));
+            }
             self.next = seq + 1;
+            last = Some(bytes);
+        }
+        if let (Some((_, end)), Some(last)) = (&mut self.ends, last) {
+            *end = EntryHash::of(&last);
         }
         Ok(())
     }

@@ -140,6 +140,9 @@ pub(crate) fn matches(query: &Query, record: &Facts) -> bool {
             let below = format!("{path}.");
             record.values.iter().any(|(at, _)| at == path || at.starts_with(&below))
         }
+        Query::Path(path, Some(asked)) if path == "content.text" => {
+            record.values.iter().any(|(at, value)| at == path && has(value, asked))
+        }
         Query::Path(path, Some(asked)) => {
             let count = asked.words.len();
             let each = asked.words.iter().enumerate().all(|(place, word)| {
