@@ -139,7 +139,7 @@ impl From<search::Error> for ApiError {
     fn from(error: search::Error) -> Self {
         match error {
             search::Error::Unanswerable(why) => Self::bad_request("query_invalid", why),
-            search::Error::Index(_) | search::Error::Io { .. } => {
+            search::Error::Index(_) | search::Error::Doubtful | search::Error::Io { .. } => {
                 Self { cause: Some(chain(&error)), ..Self::index_unavailable() }
             }
             search::Error::Store(_) | search::Error::Entry { .. } => Self::internal(chain(&error)),

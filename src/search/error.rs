@@ -15,9 +15,12 @@ pub enum Error {
         /// Where it stands.
         seq: u64,
     },
-    /// The index failed. It is built again by itself.
+    /// The index failed. It is built again by itself if it is not whole.
     #[error("the index failed")]
     Index(#[source] tantivy::TantivyError),
+    /// A search failed, so that it is to be seen whether the index is whole.
+    #[error("a search failed: the index is looked over")]
+    Doubtful,
     /// A file of the index could not be used.
     #[error("cannot use {path}")]
     Io {

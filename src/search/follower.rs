@@ -31,6 +31,9 @@ const PATIENCE_PENDING: Duration = Duration::from_millis(20);
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// Time between two looks over an index with which searches fail: all of it is read.
+const LOOK_OVER_EVERY: Duration = Duration::from_mins(5);
+
 /// What can be searched at a moment.
 #[derive(Clone)]
 pub(super) struct Current {
@@ -60,6 +63,10 @@ struct State {
     current: Option<Current>,
     /// The seqs that somebody waits for. They may be of records that are not there yet.
     wanted: Vec<u64>,
+    /// A search failed.
+    doubtful: bool,
+    /// When the index was looked over because of that.
+    looked_over: Option<Instant>,
     stopping: bool,
 }
 
@@ -104,6 +111,11 @@ impl Follower {
             state.wanted.swap_remove(place);
         }
         state.through() > seq
+    }
+
+    /// Has the index looked over, since a search failed.
+    pub(super) fn doubt(&self) {
+        self.shared.lock().doubtful = true;
     }
 
     /// Stops, and waits until the thread has let go of the log and of the folder.
@@ -165,6 +177,9 @@ impl Shared {
             if self.lock().stopping {
                 return writer.commit();
             }
+            if self.is_to_be_looked_over() {
+                return Err(Error::Doubtful);
+            }
             writer.add(reader, size)?;
             let due = if size.saturating_sub(writer.next()) > BEHIND {
                 writer.next() - writer.committed() >= BUILD_COMMIT
@@ -179,6 +194,17 @@ impl Shared {
                 every = COMMIT_EVERY.max(began.elapsed() * COMMIT_SHARE);
             }
         }
+    }
+
+    /// Whether a search failed, unless that was the case a short time ago: it may be the query.
+    fn is_to_be_looked_over(&self) -> bool {
+        let mut state = self.lock();
+        let lately = state.looked_over.is_some_and(|moment| moment.elapsed() < LOOK_OVER_EVERY);
+        if !state.doubtful || lately {
+            return false;
+        }
+        (state.doubtful, state.looked_over) = (false, Some(Instant::now()));
+        true
     }
 
     /// Whether somebody waits for one of these records.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tantivy::Term;
+use tantivy::collector::Collector;
 use tantivy::query::{BooleanQuery, Query as Lookup, TermQuery};
 use tantivy::schema::IndexRecordOption;
+use tantivy::{TantivyError, Term};
 
 use super::compile::Compiler;
 use super::document::Indexed;
@@ -248,7 +250,7 @@ impl Index {
             timed: request.histogram || !request.facets.is_empty(),
             bars: None,
         };
-        let found = current.searcher.search(&lookup, &gather)?;
+        let found = self.look(&current, &lookup, &gather)?;
         let Gathered { total, seqs, facets, received, .. } = found;
         let received = received.map(|span| (*span.start(), *span.end()));
         let histogram = match received.filter(|_| request.histogram) {
@@ -257,7 +259,7 @@ impl Index {
                 let (start, width) = bars(first, last);
                 gather.bars = Some((start, width));
                 (gather.limit, gather.facets) = (0, Vec::new());
-                let counted = current.searcher.search(&lookup, &gather)?.bars;
+                let counted = self.look(&current, &lookup, &gather)?.bars;
                 let bars = counted.into_iter().map(|(bar, count)| (start + bar * width, count));
                 Some(Histogram { width, bars: bars.collect() })
             }
@@ -281,7 +283,7 @@ impl Index {
     ) -> Result<(Vec<SessionHit>, u64), Error> {
         let Some(current) = self.current() else { return Ok((Vec::new(), 0)) };
         let lookup = self.compile(&current, query, below)?;
-        let newest = current.searcher.search(&lookup, &NewestOfSessions { below })?;
+        let newest = self.look(&current, &lookup, &NewestOfSessions { below })?;
         let total = u64::try_from(newest.len()).unwrap_or(u64::MAX);
         let mut hits: Vec<_> = newest
             .into_iter()
@@ -319,7 +321,7 @@ impl Index {
             timed: false,
             bars: None,
         };
-        let mut seqs = current.searcher.search(&BooleanQuery::union(lookups), &gather)?.seqs;
+        let mut seqs = self.look(&current, &BooleanQuery::union(lookups), &gather)?.seqs;
         seqs.retain(|other| *other != seq);
         seqs.truncate(limit);
         Ok(seqs)
@@ -343,6 +345,26 @@ impl Index {
     ) -> Result<Box<dyn Lookup>, Error> {
         let size = current.through.min(below);
         Compiler { fields: &current.fields, reader: self.log.reader(), size }.compile(query)
+    }
+
+    /// Gathers what a lookup finds. An index whose files were changed under it can fail in any way: then
+    /// it is looked over, and built again if it is not whole.
+    fn look<C: Collector>(
+        &self,
+        current: &Current,
+        lookup: &dyn Lookup,
+        collector: &C,
+    ) -> Result<C::Fruit, Error> {
+        let search = || current.searcher.search(lookup, collector);
+        let found = catch_unwind(AssertUnwindSafe(search))
+            .unwrap_or_else(|_| Err(TantivyError::InternalError("a search panicked".to_owned())));
+        found.map_err(|error| {
+            let error = Error::from(error);
+            if matches!(error, Error::Index(_)) {
+                self.lock().serving.doubt();
+            }
+            error
+        })
     }
 
     fn current(&self) -> Option<Current> {

@@ -6,6 +6,7 @@ mod brute;
 mod language;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -283,6 +284,31 @@ fn an_index_that_was_deleted_cut_or_changed_is_built_again() {
     }
     after(&mut searched, |folder| fs::remove_dir_all(folder).unwrap());
     assert_eq!(searched.all(&asked), before);
+}
+
+#[test]
+fn an_index_that_is_changed_while_it_is_in_use_is_built_again() {
+    let records: Vec<_> = (0..40).flat_map(chain).collect();
+    let searched = Searched::new(&records);
+    let asked = query("send_money OR bank");
+    let before = searched.all(&asked);
+    for file in fs::read_dir(folder(&searched.log).join("0")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|kind| kind != "json" && kind != "lock") {
+            // In its place, so that what is mapped changes.
+            let length = fs::metadata(&path).unwrap().len();
+            let mut open = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            open.write_all(&vec![0xff; usize::try_from(length).unwrap()]).unwrap();
+        }
+    }
+    let request = Request::new(&asked, searched.size(), 100_000);
+    let request = Request { order: Order::Ascending, ..request };
+    assert!(searched.index.search(&request).is_err(), "it does not notice");
+    let started = std::time::Instant::now();
+    while searched.index.search(&request).map(|found| found.seqs).ok() != Some(before.clone()) {
+        assert!(started.elapsed() < PATIENCE, "it is not built again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
