@@ -136,20 +136,23 @@ fn hit_table(screen: Screen, hits: &[Value]) -> Vec<String> {
         if !screen.is_terminal() {
             return vec![seq, received, kind, id, user, agent, session, flags, found];
         }
-        let stacked = |lines: [String; 3]| {
-            let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
-            lines.join("\n")
-        };
-        let record = stacked([kind, id, received]);
+        let who = [user, agent, session].into_iter().filter(|name| !name.is_empty());
+        let who = who.collect::<Vec<_>>().join(" · ");
         let flags = if flags.is_empty() { flags } else { screen.marked(&flags) };
-        vec![seq, record, stacked([user, agent, session]), stacked([flags, found, String::new()])]
+        vec![seq, stacked([kind, id, received]), stacked([flags, who, found])]
     });
     let header: &[&str] = if screen.is_terminal() {
-        &["SEQ", "RECORD", "USER, AGENT, SESSION", "FLAGS, TEXT"]
+        &["SEQ", "RECORD", "FLAGS, USER, AGENT, SESSION, TEXT"]
     } else {
         &["SEQ", "RECEIVED", "KIND", "ID", "USER", "AGENT", "SESSION", "FLAGS", "TEXT"]
     };
-    screen.table(header, cells.collect())
+    screen.table(header, cells.collect(), &[0, 1])
+}
+
+/// What there is of these, one below the other.
+fn stacked<const N: usize>(lines: [String; N]) -> String {
+    let lines = lines.into_iter().filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Where the words of the query stand: the place, and the text with the words marked.
@@ -199,7 +202,7 @@ fn facet_table(screen: Screen, page: &Value) -> Vec<String> {
         };
         values.iter().map(row).chain(more).collect::<Vec<_>>()
     });
-    screen.table(&["FIELD", "VALUE", "RECORDS"], rows.collect())
+    screen.table(&["FIELD", "VALUE", "RECORDS"], rows.collect(), &[0, 2])
 }
 
 fn histogram_table(screen: Screen, page: &Value) -> Vec<String> {
@@ -211,7 +214,7 @@ fn histogram_table(screen: Screen, page: &Value) -> Vec<String> {
         let length = usize::try_from(length).unwrap_or(0);
         vec![text(bar, "/from"), grouped(records), "#".repeat(length)]
     });
-    screen.table(&["FROM", "RECORDS", ""], rows.collect())
+    screen.table(&["FROM", "RECORDS", ""], rows.collect(), &[0, 1])
 }
 
 fn session_table(screen: Screen, sessions: &[Value]) -> Vec<String> {
@@ -221,18 +224,22 @@ fn session_table(screen: Screen, sessions: &[Value]) -> Vec<String> {
             .into_iter()
             .flatten()
             .map(|(flag, records)| format!("{}:{}", shown(flag), records.as_u64().unwrap_or(0)));
-        vec![
-            text(session, "/id"),
-            names(session, "/users"),
-            names(session, "/agents"),
-            grouped(number(session, "/records")),
-            flags.collect::<Vec<_>>().join(" "),
-            text(session, "/started_at"),
-            text(session, "/last_activity_at"),
-        ]
+        let flags = flags.collect::<Vec<_>>().join(" ");
+        let (id, records) = (text(session, "/id"), grouped(number(session, "/records")));
+        let (users, agents) = (names(session, "/users"), names(session, "/agents"));
+        let (started, last) = (text(session, "/started_at"), text(session, "/last_activity_at"));
+        if screen.is_terminal() {
+            vec![id, stacked([users, agents]), records, flags, stacked([started, last])]
+        } else {
+            vec![id, users, agents, records, flags, started, last]
+        }
     });
-    let header = ["SESSION", "USERS", "AGENTS", "RECORDS", "FLAGS", "STARTED", "LAST ACTIVITY"];
-    screen.table(&header, rows.collect())
+    let header: &[&str] = if screen.is_terminal() {
+        &["SESSION", "USERS, AGENTS", "RECORDS", "FLAGS", "FIRST, LAST ACTIVITY"]
+    } else {
+        &["SESSION", "USERS", "AGENTS", "RECORDS", "FLAGS", "STARTED", "LAST ACTIVITY"]
+    };
+    screen.table(header, rows.collect(), &[0, 2, 4])
 }
 
 /// Says how much there is, how much of the ledger was looked at, and how to see more.

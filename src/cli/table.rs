@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use anstyle::Style;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 use super::output::shown;
 
@@ -42,13 +42,31 @@ impl Screen {
     pub(super) fn marked(self, text: &str) -> String {
         let text = shown(text);
         if self.styled {
-            return text.chars().flat_map(|character| [character, MARK]).collect();
+            // A line is broken at a blank, and only at one without a mark.
+            let mark = |character: char| (character != ' ').then_some(MARK);
+            let marked = text
+                .chars()
+                .flat_map(|character| std::iter::once(character).chain(mark(character)));
+            return marked.collect();
         }
         format!("[{text}]")
     }
 
-    /// The lines of a table. What stands in the cells must be safe to show.
-    pub(super) fn table(self, header: &[&str], rows: Vec<Vec<String>>) -> Vec<String> {
+    /// The lines of a table. What stands in the cells must be safe to show. Columns that are `whole` are
+    /// not broken, since people copy what is in them, unless one takes more than half of the screen.
+    pub(super) fn table(
+        self,
+        header: &[&str],
+        rows: Vec<Vec<String>>,
+        whole: &[usize],
+    ) -> Vec<String> {
+        let fits = |column: &&usize| {
+            let lines =
+                rows.iter().filter_map(|row| row.get(**column)).flat_map(|cell| cell.lines());
+            let longest = lines.map(|line| line.chars().filter(|of| *of != MARK).count()).max();
+            self.width.is_some_and(|width| longest.unwrap_or(0) <= usize::from(width / 2))
+        };
+        let whole: Vec<_> = whole.iter().filter(fits).copied().collect();
         let mut table = Table::new();
         // The cells have no style that it knows of, so it needs to ask no terminal for anything.
         table.load_style(comfy_table::presets::NOTHING).force_no_tty();
@@ -59,9 +77,12 @@ impl Screen {
             .iter()
             .map(|name| if self.styled { self.marked(name) } else { (*name).to_owned() });
         table.set_header(header).add_rows(rows);
-        table.column_iter_mut().for_each(|column| {
+        for (number, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
-        });
+            if whole.contains(&number) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         table.lines().map(|line| bold(line.trim_end())).collect()
     }
 }
@@ -100,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_one_plain_line_a_row_however_long() {
-        let lines = PIPE.table(&["SEQ", "TEXT"], rows(PIPE));
+        let lines = PIPE.table(&["SEQ", "TEXT"], rows(PIPE), &[1]);
         let text = "1    please [pay] the invoice, and do it soon";
         assert_eq!(lines, ["SEQ  TEXT", text, "22   你好"]);
     }
@@ -108,8 +129,8 @@ mod tests {
     #[test]
     fn a_terminal_gets_lines_that_fit_it_and_bold_that_ends() {
         let screen = Screen { width: Some(20), styled: true };
-        let lines = screen.table(&["SEQ", "TEXT"], rows(screen));
-        assert_eq!(lines[1], "1    please \u{1b}[1mpay\u{1b}[0m the");
+        let lines = screen.table(&["SEQ", "TEXT"], rows(screen), &[0, 1]);
+        assert_eq!(lines[1], "1    please \u{1b}[1mpay\u{1b}[0m");
         assert!(lines.len() > 4 && !lines.concat().contains(MARK), "{lines:?}");
         for line in lines {
             assert_eq!(line.matches("\u{1b}[1m").count(), line.matches("\u{1b}[0m").count());
@@ -117,12 +138,32 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_broken_between_bold_words_as_between_others() {
+        let screen = Screen { width: Some(14), styled: true };
+        let lines = screen.table(&[""], vec![vec![screen.marked("wire transfer")]], &[]);
+        assert_eq!(lines[1..], ["\u{1b}[1mwire\u{1b}[0m", "\u{1b}[1mtransfer\u{1b}[0m"]);
+    }
+
+    #[test]
     fn a_word_that_is_broken_is_bold_on_both_lines_and_nothing_else_is() {
         let screen = Screen { width: Some(12), styled: true };
         let row = vec![screen.marked(&"x".repeat(15)), "next".to_owned()];
-        let lines = screen.table(&["", ""], vec![row]);
+        let lines = screen.table(&["", ""], vec![row], &[0]);
         let bold = |line: &&String| line.starts_with("\u{1b}[1mx") && line.contains("x\u{1b}[0m");
         assert!(lines.iter().filter(bold).count() > 1, "{lines:?}");
+    }
+
+    #[test]
+    fn a_column_that_is_to_be_whole_is_not_broken_while_there_is_room_for_it() {
+        let id = "0193f1d2-aaaa-7000-8000-000000000004";
+        let row = vec![id.to_owned(), "and so on ".repeat(20)];
+        let lines = |width, whole: &[usize]| {
+            let screen = Screen { width: Some(width), styled: false };
+            screen.table(&["ID", "TEXT"], vec![row.clone()], whole)
+        };
+        let has_whole = |lines: Vec<String>| lines.iter().any(|line| line.contains(id));
+        assert!(has_whole(lines(80, &[0])) && !has_whole(lines(60, &[0])));
+        assert!(lines(80, &[0]).iter().all(|line| line.chars().count() <= 80));
     }
 
     #[test]
