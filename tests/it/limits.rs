@@ -98,6 +98,10 @@ fn a_body_of_100_mb_is_refused_early_and_takes_no_memory() {
              {token}\r\ncontent-type: {kind}\r\n{length}\r\n\r\n"
         )
     };
+    // The index takes memory of its own once it is open, which is soon after the start.
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let search = agent.get(format!("{}/v1/ledgers/main/records?wait_for=0", serving.url));
+    search.header("authorization", format!("Bearer {token}")).call().unwrap();
     let before = resident_kib(serving.process());
     let announced = head("application/json", "content-length: 100000000");
     let chunked = head("application/x-ndjson", "transfer-encoding: chunked");
