@@ -78,13 +78,9 @@ impl Ask {
 
     /// What was asked, for the record of it in the ledger.
     fn logged(&self) -> String {
-        let mut logged = self.q.clone().unwrap_or_default();
-        for (name, value) in self.named() {
-            if let Some(value) = value {
-                logged.push_str(&format!(" {name}:{}", quoted(value)));
-            }
-        }
-        logged.trim().to_owned()
+        let named = self.named().into_iter();
+        let named = named.filter_map(|(name, value)| Some(format!("{name}:{}", quoted(value?))));
+        self.q.clone().into_iter().chain(named).collect::<Vec<_>>().join(" ")
     }
 
     /// The parameters that are a condition each.
@@ -374,7 +370,7 @@ fn hit(view: &View, seq: u64, highlighter: &Highlighter) -> Result<Hit, ApiError
         user: entry.user.as_ref().map(|user| user.id.to_string()),
         session: entry.session.as_ref().map(|session| session.id.to_string()),
         agent: entry.agent.as_ref().map(|agent| agent.id.to_string()),
-        flags: entry.flags.clone(),
+        flags: entry.flags,
         snippet: snippet.map(snippet_body),
     })
 }

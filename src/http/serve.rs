@@ -64,7 +64,7 @@ pub async fn serve(
     let mut server = axum_server::from_tcp(listener)?.first_request_timeout(FIRST_HEAD_TIMEOUT);
     limit(server.http_builder());
     let server = server.handle(handle);
-    let served = match tls {
+    let outcome = match tls {
         None => server.acceptor(gate).serve(service).await,
         Some(tls) => {
             let config = RustlsConfig::from_config(Arc::new(tls_config(&tls)?));
@@ -79,7 +79,7 @@ pub async fn serve(
     })
     .await
     .map_err(|_| io::Error::other("an index could not be closed"))?;
-    served
+    outcome
 }
 
 fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {

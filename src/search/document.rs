@@ -113,7 +113,7 @@ impl Indexed {
         self.add_data(fields, &mut document);
         let mut members = Members { fields, document, numbers: Vec::new(), paths: BTreeSet::new() };
         members.add("data", &self.data);
-        for part in self.parts(stored) {
+        for part in self.parts(stored).filter(|_| !tells_who_read(self.kind)) {
             if let Some(value) = value_of(part) {
                 members.add(&format!("content.{}", part.name), &value);
             }
@@ -190,6 +190,12 @@ impl Indexed {
         }
         keys
     }
+}
+
+/// Whether the content of records of this kind is what somebody asked the log. It is not found by its
+/// words: each search would find the ones before it.
+const fn tells_who_read(kind: Kind) -> bool {
+    matches!(kind, Kind::LogAccess | Kind::LogExport)
 }
 
 /// Nanoseconds since 1970, as far as the index can count them: until 2262.

@@ -36,14 +36,16 @@ pub enum Error {
 
 impl From<tantivy::TantivyError> for Error {
     fn from(error: tantivy::TantivyError) -> Self {
-        match error {
-            // The one argument that a query can bring is a beginning that too many words have.
-            tantivy::TantivyError::InvalidArgument(why) if why.contains("max expansions") => {
-                Self::Unanswerable(
-                    "too many words begin like the last word of the phrase: write more of it",
-                )
-            }
-            error => Self::Index(error),
+        // The one argument that a query can bring is a beginning that too many words have.
+        let too_many = matches!(
+            &error,
+            tantivy::TantivyError::InvalidArgument(why) if why.contains("max expansions")
+        );
+        if too_many {
+            return Self::Unanswerable(
+                "too many words begin like the last word of the phrase: write more of it",
+            );
         }
+        Self::Index(error)
     }
 }

@@ -168,7 +168,7 @@ impl Shared {
         let mut writer = Writer::open(&self.folder, reader, size, secret)?;
         let fields = Arc::new(writer.fields().clone());
         self.show(&writer, &fields);
-        let mut committed = Instant::now();
+        let mut committed = now();
         let mut every = COMMIT_EVERY;
         loop {
             let pending = writer.next() > writer.committed();
@@ -187,10 +187,10 @@ impl Shared {
                 self.is_wanted(writer.committed()..writer.next()) || committed.elapsed() >= every
             };
             if due && writer.next() > writer.committed() {
-                let began = Instant::now();
+                let began = now();
                 writer.commit()?;
                 self.show(&writer, &fields);
-                committed = Instant::now();
+                committed = now();
                 every = COMMIT_EVERY.max(began.elapsed() * COMMIT_SHARE);
             }
         }
@@ -203,7 +203,7 @@ impl Shared {
         if !state.doubtful || lately {
             return false;
         }
-        (state.doubtful, state.looked_over) = (false, Some(Instant::now()));
+        (state.doubtful, state.looked_over) = (false, Some(now()));
         true
     }
 
@@ -227,6 +227,12 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A moment to measure from. It decides when something is committed, and never what.
+#[expect(clippy::disallowed_methods, reason = "nothing that is stored or shown depends on it")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// An error and its causes on one line, for the log.

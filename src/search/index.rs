@@ -306,7 +306,8 @@ impl Index {
         let place = current.fields.document;
         let lookups = keys.into_iter().map(|key| {
             let term = Term::from_field_u64(place, key);
-            Box::new(TermQuery::new(term, IndexRecordOption::Basic)) as Box<dyn Lookup>
+            let lookup: Box<dyn Lookup> = Box::new(TermQuery::new(term, IndexRecordOption::Basic));
+            lookup
         });
         let lookups: Vec<_> = lookups.collect();
         if lookups.is_empty() {

@@ -50,7 +50,9 @@ impl Highlighter {
     fn collect(&mut self, query: &Query) {
         match query {
             Query::And(parts) | Query::Or(parts) => {
-                parts.iter().for_each(|part| self.collect(part));
+                for part in parts {
+                    self.collect(part);
+                }
             }
             Query::Text(words) => self.wanted.push((None, words.clone())),
             Query::Path(path, Some(words)) => {

@@ -13,7 +13,7 @@ use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher};
 use super::Error;
 use super::document::Indexed;
 use super::schema::{Fields, VERSION, register_tokenizers};
-use crate::canon::EntryHash;
+use crate::canon::{EntryHash, sorted_to_bytes};
 use crate::store::Reader;
 
 /// Bytes of memory in which documents are gathered before they are written as a segment.
@@ -41,7 +41,7 @@ struct Position {
 /// An index that can be gone on with.
 pub(super) struct Writer {
     fields: Fields,
-    writer: IndexWriter,
+    indexing: IndexWriter,
     reader: IndexReader,
     secret: Secret,
     /// The hash of the log's first entry and of the last one that was added.
@@ -78,7 +78,7 @@ impl Writer {
         let secret = secret().map_err(io_error(folder))?;
         let fields = Fields::new();
         let index = Index::create_in_dir(folder, fields.schema.clone())?;
-        Self::with(index, fields, secret, None, 0)
+        Self::with(&index, fields, secret, None, 0)
     }
 
     fn open_whole(folder: &Path, log: &Reader, size: u64) -> Result<Self, String> {
@@ -114,7 +114,7 @@ impl Writer {
             return Err("a file of it is damaged".to_owned());
         }
         let ends = Some((position.first, position.last));
-        let writer = Self::with(index, fields, secret, ends, position.next);
+        let writer = Self::with(&index, fields, secret, ends, position.next);
         let writer = writer.map_err(|error| error.to_string())?;
         if writer.reader.searcher().num_docs() != position.next {
             return Err("records are missing from it".to_owned());
@@ -123,16 +123,16 @@ impl Writer {
     }
 
     fn with(
-        index: Index,
+        index: &Index,
         fields: Fields,
         secret: Secret,
         ends: Option<(EntryHash, EntryHash)>,
         next: u64,
     ) -> Result<Self, Error> {
-        register_tokenizers(&index);
-        let writer = index.writer_with_num_threads(1, BUDGET_BYTES)?;
+        register_tokenizers(index);
+        let indexing = index.writer_with_num_threads(1, BUDGET_BYTES)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self { fields, writer, reader, secret, ends, next, committed: next })
+        Ok(Self { fields, indexing, reader, secret, ends, next, committed: next })
     }
 
     /// The fields of the index.
@@ -171,7 +171,7 @@ impl Writer {
                 serde_json::from_slice(&bytes).map_err(|_| Error::Entry { seq })?;
             let parts = contents.next_if(|(of, _)| *of == seq).map(|(_, parts)| parts);
             let parts = parts.unwrap_or_default();
-            self.writer.add_document(entry.document(&self.fields, &self.secret, &parts))?;
+            self.indexing.add_document(entry.document(&self.fields, &self.secret, &parts))?;
             if seq == 0 {
                 let hash = EntryHash::of(&bytes);
                 self.ends = Some((hash, hash));
@@ -197,8 +197,10 @@ impl Writer {
             last,
             secret: HEXLOWER.encode(&self.secret),
         };
-        let mut prepared = self.writer.prepare_commit()?;
-        prepared.set_payload(&serde_json::to_string(&position).unwrap_or_default());
+        let payload = sorted_to_bytes(&position).unwrap_or_default();
+        let payload = String::from_utf8(payload).unwrap_or_default();
+        let mut prepared = self.indexing.prepare_commit()?;
+        prepared.set_payload(&payload);
         prepared.commit()?;
         self.reader.reload()?;
         self.committed = self.next;

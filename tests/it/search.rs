@@ -426,7 +426,7 @@ fn varied(number: u64) -> Vec<Value> {
         json!(["alice@example.com", "Bob@example.com"][usize::try_from(number % 2).unwrap()]);
     records[1]["content"] =
         json!({ "text": [text(6), { "deep": text(3), "deep.er": number }, null] });
-    records[2]["content"]["arguments"] = json!({ "to": word(9), "amount": number, "rate": f64::from(u32::try_from(number).unwrap()) / 4.0, "ok": number % 2 == 0, "none": {} });
+    records[2]["content"]["arguments"] = json!({ "to": word(9), "amount": number, "rate": f64::from(u32::try_from(number).unwrap()) / 4.0, "ok": number.is_multiple_of(2), "none": {} });
     records[3]["data"]["url"] = json!(
         [
             "https://Bank.example:8443/Transfers?x=1",
