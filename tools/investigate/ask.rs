@@ -140,7 +140,7 @@ impl Asker {
         let answer = self.get(&path).await?;
         let time = begun.elapsed();
         let found = if class.starts_with("why") {
-            answer["data"].as_array().map_or(0, Vec::len).try_into()?
+            answer["nodes"]["data"].as_array().map_or(0, Vec::len).try_into()?
         } else {
             answer["total"].as_u64().context("no total")?
         };
