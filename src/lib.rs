@@ -7,6 +7,7 @@
 //! agent ─▶ http ─▶ record ─▶ ledger ─▶ store ─fsync▶ receipt
 //!                  Draft→Event  │ sequence, flag, link, hash, root, sign, commit
 //!                               └ canon · proof · seal
+//! investigator ─▶ http ─▶ search (which) + ledger view (what)     search ◀─ follows ─ store
 //! auditor ─▶ cli ─▶ verify      (bytes only: no store, no network, no clock)
 //! ```
 //!

@@ -189,7 +189,7 @@ pub(super) struct Demo {
     pub(super) exit: bool,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(super) struct Search {
     /// The query; a star alone finds every record
     #[arg(allow_hyphen_values = true)]

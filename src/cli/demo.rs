@@ -18,7 +18,7 @@ use super::output::Output;
 use super::serve::runtime;
 use super::system::environment;
 use super::verify::{check_archive, check_url};
-use super::{archive, args, scene, setup, why};
+use super::{archive, args, scene, search, setup, why};
 use crate::http::{self, App, Limits, ServeOptions};
 use crate::seal::VerifierKey;
 
@@ -65,6 +65,7 @@ pub(super) fn demo(args: &Demo) -> anyhow::Result<ExitCode> {
             config.url,
             config.data.display()
         ))?;
+        output.line(&format!("   whence search '{LARGE}'"))?;
         output.line(&format!("   whence why {}", scene::SURPRISE))?;
         output.line(&format!("   whence effects {}", scene::SOURCE))?;
         output.line("   whence session s-mallory")?;
@@ -91,12 +92,16 @@ pub(super) fn demo(args: &Demo) -> anyhow::Result<ExitCode> {
 fn show(config: &Config, folder: &Path, output: Output) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     let mut story = Story { client, output, chapter: 1 };
-    story.record()?;
+    let last = story.record()?;
+    story.find(last)?;
     story.explain()?;
     story.follow()?;
     let key = story.audit()?;
     story.forge(config, folder, &key)
 }
+
+/// What an accountant looks for.
+const LARGE: &str = "tool:send_money content.arguments.amount:>5000";
 
 /// The demonstration as far as it has been told.
 struct Story {
@@ -111,9 +116,10 @@ impl Story {
         say(self.output, &format!("{}  {text}", self.chapter))
     }
 
-    fn record(&mut self) -> anyhow::Result<()> {
+    /// Says which record is the last one.
+    fn record(&mut self) -> anyhow::Result<u64> {
         self.chapter("Seven sessions of an agent that pays invoices are recorded.")?;
-        let mut count = 0;
+        let (mut count, mut end) = (0, 0);
         for session in scene::records() {
             let path = self.client.in_ledger("records");
             let answer = self.client.post(&path, &Value::Array(session))?;
@@ -122,6 +128,7 @@ impl Story {
             let last = receipts.last().context("no receipt")?;
             let hash = last.get("entry_hash").and_then(Value::as_str).unwrap_or("");
             let seq = last.get("seq").and_then(Value::as_u64).unwrap_or(0);
+            end = end.max(seq);
             self.output.line(&format!(
                 "   {:>2} records sealed up to seq {seq:>3}, entry {hash}",
                 receipts.len()
@@ -129,11 +136,23 @@ impl Story {
         }
         self.output.line(&format!(
             "   {count} receipts: every record is on disk, under a signed checkpoint"
-        ))
+        ))?;
+        Ok(end)
+    }
+
+    fn find(&mut self, last: u64) -> anyhow::Result<()> {
+        self.chapter("An accountant looks for large transfers.")?;
+        self.output.line(&format!("   $ whence search '{LARGE}'"))?;
+        let asked = args::Search {
+            query: LARGE.to_owned(),
+            wait_for: Some(last),
+            ..args::Search::default()
+        };
+        search::search(&self.client, &asked, self.output)
     }
 
     fn explain(&mut self) -> anyhow::Result<()> {
-        self.chapter("One API call surprises the accountant. Why did it happen, and for whom?")?;
+        self.chapter("That one is a surprise. Why did it happen, and for whom?")?;
         self.output.line(&format!("   $ whence why {}", scene::SURPRISE))?;
         why::why(&self.client, scene::SURPRISE, self.output)?;
         self.output.line("")?;
