@@ -4,6 +4,7 @@
 //! again over the log of that size, which gives the same records in the same order, and so the pages
 //! fit together while the log grows.
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -326,8 +327,13 @@ struct Indexed {
 }
 
 impl Links for Indexed {
-    fn same_documents(&self, seq: u64, below: u64, limit: usize) -> Result<Vec<u64>, LinksError> {
-        Ok(self.index.same_documents(seq, below, limit)?)
+    fn same_documents(
+        &self,
+        seq: u64,
+        seqs: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, LinksError> {
+        Ok(self.index.same_documents(seq, seqs, limit)?)
     }
 
     fn grant(&self, delegation: &str, below: u64) -> Result<Option<u64>, LinksError> {

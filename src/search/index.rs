@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -295,9 +296,14 @@ impl Index {
         Ok((hits, total))
     }
 
-    /// Other records below `below` into which the same documents came as into the one at `seq`, in
+    /// Other records among `seqs` into which the same documents came as into the one at `seq`, in
     /// order, at most `limit`.
-    pub fn same_documents(&self, seq: u64, below: u64, limit: usize) -> Result<Vec<u64>, Error> {
+    pub fn same_documents(
+        &self,
+        seq: u64,
+        seqs: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, Error> {
         let Some(current) = self.current() else { return Ok(Vec::new()) };
         let reader = self.log.reader();
         let Some(bytes) = reader.entry(seq)? else { return Ok(Vec::new()) };
@@ -314,9 +320,9 @@ impl Index {
             return Ok(Vec::new());
         }
         let gather = Gather {
-            below,
+            below: seqs.end,
             order: Order::Ascending,
-            after: None,
+            after: seqs.start.checked_sub(1),
             limit: limit.saturating_add(1),
             facets: Vec::new(),
             timed: false,

@@ -223,9 +223,12 @@ fn the_same_document_is_found_across_sessions_however_it_is_set() {
         // What people ask is no document: many ask for the same.
         prompt("asked", "s-6", text),
     ]);
-    assert_eq!(searched.index.same_documents(1, searched.size(), 10).unwrap(), [2]);
-    assert_eq!(searched.index.same_documents(2, searched.size(), 10).unwrap(), [1]);
-    assert_eq!(searched.index.same_documents(4, searched.size(), 10).unwrap(), Vec::<u64>::new());
+    assert_eq!(searched.index.same_documents(1, 0..searched.size(), 10).unwrap(), [2]);
+    assert_eq!(searched.index.same_documents(2, 0..searched.size(), 10).unwrap(), [1]);
+    assert_eq!(
+        searched.index.same_documents(4, 0..searched.size(), 10).unwrap(),
+        Vec::<u64>::new()
+    );
 }
 
 /// Stops the index, does something to its folder, and opens it again.

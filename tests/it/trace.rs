@@ -2,6 +2,7 @@
 //! deep, wide or knotted by shared documents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,9 +47,14 @@ impl Told {
 }
 
 impl Links for Told {
-    fn same_documents(&self, seq: u64, below: u64, limit: usize) -> Result<Vec<u64>, LinksError> {
+    fn same_documents(
+        &self,
+        seq: u64,
+        seqs: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, LinksError> {
         let Some(document) = self.documents.get(&seq) else { return Ok(Vec::new()) };
-        let same = self.documents.range(..below);
+        let same = self.documents.range(seqs);
         let same = same.filter(|(other, of)| **other != seq && *of == document);
         Ok(same.map(|(other, _)| *other).take(limit).collect())
     }
@@ -629,4 +635,21 @@ fn a_page_is_bounded_and_a_cursor_that_was_not_given_out_is_refused() {
         assert_eq!(get(&format!("nobody/{what}")).code(), "record_unknown");
         assert_eq!(get(&format!("%00%2F..%2Fapi-1/{what}")).code(), "record_unknown");
     }
+}
+
+#[test]
+fn what_was_written_before_does_not_hide_who_finds_it_after() {
+    let log = TestLog::new();
+    let write = |number, session| memory(number, session, "create", "written-1", &[]);
+    let mut records: Vec<_> = (0..10).map(|number| write(number, "s-0")).collect();
+    records.push(record(10, "prompt", "s-1", &[]));
+    records.push(memory(11, "s-1", "create", "written-1", &[(10, "informed_by")]));
+    records.push(memory(12, "s-2", "search", "written-1", &[]));
+    submit_all(&log, &records);
+    let view = log.ledger().view();
+    // So few that the ten before would have filled what the walk asks for.
+    let bounds = Bounds { nodes_max: 4, ..all(&view) };
+    let found = effects(&view, 11, bounds, &Told::of(&view)).unwrap();
+    let seqs: Vec<_> = found.steps.iter().map(|step| step.seq).collect();
+    assert_eq!((seqs, found.truncated), (vec![11, 12, 13], false));
 }

@@ -129,10 +129,9 @@ impl Walk<'_> {
             found.push((effect, false));
         }
         if let Some(from) = self.documents_from(seq)? {
-            let same = links.same_documents(seq, self.bounds.size, limit).map_err(Error::Links)?;
-            let same = same
-                .into_iter()
-                .filter(|other| *other != seq && (from..self.bounds.size).contains(other));
+            let seqs = from..self.bounds.size;
+            let same = links.same_documents(seq, seqs.clone(), limit).map_err(Error::Links)?;
+            let same = same.into_iter().filter(|other| *other != seq && seqs.contains(other));
             found.extend(same.map(|other| (other, true)));
         }
         let mut all = true;

@@ -21,6 +21,8 @@ pub use back::{Why, why};
 pub use forth::{ApiCallReached, Effects, SessionReached, effects};
 pub use words::title;
 
+use std::ops::Range;
+
 use super::{Error, View};
 use crate::record::{Kind, RecordId, Rel};
 
@@ -32,9 +34,14 @@ pub type LinksError = Box<dyn std::error::Error + Send + Sync>;
 /// For the same question with the same `below`, the answer is always the same: who takes it from an
 /// index waits until the index has all records below.
 pub trait Links {
-    /// The first records below `below` that saw the same document as the record at `seq`, in any
-    /// session, earlier or later: in order, at most `limit`, without the record itself.
-    fn same_documents(&self, seq: u64, below: u64, limit: usize) -> Result<Vec<u64>, LinksError>;
+    /// The first records among `seqs` that saw the same document as the record at `seq`, in any
+    /// session: in order, at most `limit`, without the record itself.
+    fn same_documents(
+        &self,
+        seq: u64,
+        seqs: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, LinksError>;
 
     /// The newest `delegation_grant` below `below` with this id.
     fn grant(&self, delegation: &str, below: u64) -> Result<Option<u64>, LinksError>;
@@ -45,7 +52,7 @@ pub trait Links {
 pub struct NoLinks;
 
 impl Links for NoLinks {
-    fn same_documents(&self, _: u64, _: u64, _: usize) -> Result<Vec<u64>, LinksError> {
+    fn same_documents(&self, _: u64, _: Range<u64>, _: usize) -> Result<Vec<u64>, LinksError> {
         Ok(Vec::new())
     }
 
