@@ -156,6 +156,20 @@ fn calls_at_the_same_time_are_all_counted_in_few_records() {
     }
 }
 
+/// Waits until those that are refused are answered: the others wait behind the dam.
+fn settle<T>(sent: &[tokio::task::JoinHandle<T>]) {
+    let answered = || sent.iter().filter(|request| request.is_finished()).count();
+    let mut before = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = answered();
+        if now > 0 && now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
 #[test]
 fn a_full_queue_only_delays_the_log_of_who_read() {
     let dam = Arc::new(Dam::default());
@@ -165,19 +179,20 @@ fn a_full_queue_only_delays_the_log_of_who_read() {
         (server.token(Role::Writer, None), server.token(Role::Investigator, None));
     server.post(&writer, &prompt("p", "s", "hello"));
     dam.set(false);
-    // The queue takes 4,096 requests, and up to three batches of 1,024 are on their way.
+    // The queue takes 4,096 requests, and up to three batches of 1,024 are on their way. The last of
+    // them may be taken out of the queue after others were refused, so that a second wave fills it.
     let mut sent = Vec::new();
-    for number in 0..8_000 {
+    for number in 0..12_000 {
+        if number == 8_000 {
+            settle(&sent);
+        }
         let request = Request::builder().method("POST").uri("/v1/ledgers/main/records");
         let request = request.header(header::AUTHORIZATION, format!("Bearer {writer}"));
         let record = prompt(&format!("p-{number}"), "s", "x").to_string();
         let request = request.body(Body::from(record)).unwrap();
         sent.push(server.runtime.spawn(server.router.clone().oneshot(request)));
     }
-    // Those that are refused are answered; the others wait behind the dam.
-    while !sent.iter().any(tokio::task::JoinHandle::is_finished) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    settle(&sent);
     for _ in 0..3 {
         assert_eq!(server.get("/v1/ledgers/main/records/p", &reader).status, StatusCode::OK);
     }
