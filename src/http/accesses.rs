@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::app::Limits;
-use super::error::{ApiError, chain};
+use super::error::{ApiError, with_causes};
 use crate::access::Grant;
 use crate::canon::Json;
 use crate::ledger::{Clock, Ledger, Prepared, SubmitError};
@@ -159,7 +159,8 @@ impl Accesses {
         grant: &Grant,
         access: Access<'_>,
     ) -> Result<(), ApiError> {
-        let runtime = Handle::try_current().map_err(|error| ApiError::internal(chain(&error)))?;
+        let runtime =
+            Handle::try_current().map_err(|error| ApiError::internal(with_causes(&error)))?;
         if ledger.is_halted() {
             return Err(unlogged());
         }
@@ -255,7 +256,7 @@ impl Accesses {
             Err(error) => {
                 if !std::mem::replace(&mut self.lock().failing, true) {
                     let ledger = &*ledger.meta().ledger;
-                    tracing::error!(%ledger, error = chain(&error), "reading cannot be logged yet");
+                    tracing::error!(%ledger, error = with_causes(&error), "reading cannot be logged yet");
                 }
                 return groups;
             }
@@ -372,7 +373,7 @@ fn unlogged() -> ApiError {
 
 /// Checks and prepares a record that the server writes.
 fn prepare(ledger: &Ledger, draft: Draft) -> Result<Prepared, ApiError> {
-    let event = Event::by_server(draft).map_err(|error| ApiError::internal(chain(&error)))?;
+    let event = Event::by_server(draft).map_err(|error| ApiError::internal(with_causes(&error)))?;
     Ok(ledger.prepare(event)?)
 }
 

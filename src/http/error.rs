@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::ledger::{self, RefusedRecord, SubmitError};
+pub(super) use crate::record::shown::with_causes;
 use crate::record::{Code, FieldError, Invalid};
 
 /// An answer that says why not.
@@ -125,13 +126,13 @@ impl ApiError {
     /// What the ledger holds cannot be read.
     fn unreadable(error: &ledger::Error) -> Self {
         if !error.is_of_database() {
-            return Self::internal(chain(error));
+            return Self::internal(with_causes(error));
         }
         let detail = "the ledger's database failed, and this part of it cannot be read until the server \
                       is started again: its log says under this request's id what failed, which is \
                       often a full disk";
         let unreadable = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", detail);
-        Self { cause: Some(chain(error)), ..unreadable }
+        Self { cause: Some(with_causes(error)), ..unreadable }
     }
 
     /// The same errors, for the record at this place of a list.
@@ -272,12 +273,6 @@ impl From<ledger::Error> for ApiError {
             Self::unreadable(&error)
         }
     }
-}
-
-/// An error and its causes on one line, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl fmt::Display for ApiError {

@@ -47,7 +47,7 @@ impl Indexes {
                 Some(index)
             }
             Err(error) => {
-                let error = super::error::chain(&error);
+                let error = super::error::with_causes(&error);
                 tracing::error!(ledger = name, %error, "the ledger cannot be searched");
                 None
             }

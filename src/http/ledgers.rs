@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::{ApiError, chain};
+use super::error::{ApiError, with_causes};
 use super::reading;
 use super::records::{List, json};
 use crate::access::Action;
@@ -128,7 +128,7 @@ pub(super) async fn list(
             Ok(ledger) => LedgerBody::of(&ledger),
             // The others are there all the same.
             Err(error) => {
-                tracing::error!(ledger = %name, error = chain(&error), "cannot be opened");
+                tracing::error!(ledger = %name, error = with_causes(&error), "cannot be opened");
                 LedgerBody::unavailable(&name)
             }
         });

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::{ApiError, chain};
+use super::error::{ApiError, with_causes};
 use super::reading::Params;
 use super::records::{InclusionProof, json, record_unknown};
 use crate::access::Action;
@@ -75,7 +75,7 @@ pub(super) async fn inclusion(
             return json(StatusCode::OK, &body);
         }
         let proof = TlogProof::new(seq, hashes, checkpoint)
-            .map_err(|error| ApiError::internal(chain(&error)))?;
+            .map_err(|error| ApiError::internal(with_causes(&error)))?;
         Ok(text(proof.to_string()))
     })
     .await

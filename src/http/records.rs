@@ -452,5 +452,6 @@ pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Respons
 }
 
 pub(super) fn to_bytes<T: Serialize>(body: &T) -> Result<Vec<u8>, ApiError> {
-    canon::sorted_to_bytes(body).map_err(|error| ApiError::internal(super::error::chain(&error)))
+    canon::sorted_to_bytes(body)
+        .map_err(|error| ApiError::internal(super::error::with_causes(&error)))
 }

@@ -24,7 +24,7 @@ use super::App;
 use super::accesses::{Access, Operation, write_first};
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::{ApiError, chain};
+use super::error::{ApiError, with_causes};
 use super::export::{Content, Export, Format, Rows, beyond, source};
 use super::reading::{self, Params};
 use super::records::{List, json as answer};
@@ -248,7 +248,7 @@ async fn change<T: Send + 'static>(
         let _changing = saved.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = Kept { searches: read(&path)? };
         let outcome = edit(&mut kept.searches);
-        let failed = |error: &dyn std::error::Error| ApiError::internal(chain(error));
+        let failed = |error: &dyn std::error::Error| ApiError::internal(with_causes(error));
         let bytes = canon::sorted_to_bytes(&kept).map_err(|error| failed(&error))?;
         let written = files::replace(&path, &bytes).and_then(|()| files::sync_parent(&path));
         written.map_err(|error| failed(&error))?;

@@ -14,7 +14,7 @@ use super::App;
 use super::accesses::{Access, Operation};
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::{ApiError, ProblemField, chain};
+use super::error::{ApiError, ProblemField, with_causes};
 use super::reading::Params;
 use super::records::{List, json, to_bytes};
 use super::streaming;
@@ -136,9 +136,11 @@ impl From<search::Error> for ApiError {
         match error {
             search::Error::Unanswerable(why) => Self::bad_request("query_invalid", why),
             search::Error::Index(_) | search::Error::Doubtful | search::Error::Io { .. } => {
-                Self { cause: Some(chain(&error)), ..Self::index_unavailable() }
+                Self { cause: Some(with_causes(&error)), ..Self::index_unavailable() }
             }
-            search::Error::Store(_) | search::Error::Entry { .. } => Self::internal(chain(&error)),
+            search::Error::Store(_) | search::Error::Entry { .. } => {
+                Self::internal(with_causes(&error))
+            }
         }
     }
 }

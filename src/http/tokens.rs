@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::{ApiError, chain};
+use super::error::{ApiError, with_causes};
 use super::reading;
 use super::records::{List, json};
 use crate::access::{Action, FileError, Grant, Role, Scope, Token};
@@ -158,6 +158,6 @@ fn permit(grant: &Grant) -> Result<(), ApiError> {
 
 impl From<FileError> for ApiError {
     fn from(error: FileError) -> Self {
-        Self::internal(chain(&error))
+        Self::internal(with_causes(&error))
     }
 }

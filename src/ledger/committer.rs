@@ -5,9 +5,9 @@ use std::sync::mpsc::Receiver;
 
 use tokio::sync::oneshot;
 
-use super::error::with_causes;
 use super::view::{Progress, Published};
 use super::{Receipt, SubmitError};
+use crate::record::shown::with_causes;
 use crate::store::{Appender, Batch};
 
 /// Where the answer to a request goes.

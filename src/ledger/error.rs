@@ -137,9 +137,3 @@ pub struct RefusedRecord {
     /// What is wrong with it, and where.
     pub error: FieldError,
 }
-
-/// An error and its causes on one line, for the log.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

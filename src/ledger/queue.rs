@@ -7,11 +7,11 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::committer::{Built, Reply};
-use super::error::with_causes;
 use super::sequencer::Sequencer;
 use super::view::{Following, Progress};
 use super::{Error, Prepared, Random, Receipt, SubmitError, View};
 use crate::record::Event;
+use crate::record::shown::with_causes;
 use crate::seal::VerifierKey;
 use crate::store::{Committed, Meta, Reader};
 

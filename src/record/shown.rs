@@ -8,6 +8,12 @@ pub fn shown(text: &str) -> String {
     escape(text, |character| format!("\\u{{{:x}}}", u32::from(character)))
 }
 
+/// An error and its causes on one line, for a log.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// JSON with the same characters escaped. They stand in strings only, so the value stays the same;
 /// line feeds are those between the members.
 pub fn shown_json(json: &str) -> String {

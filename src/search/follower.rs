@@ -13,6 +13,7 @@ use tantivy::Searcher;
 use super::schema::Fields;
 use super::writer::{Secret, Writer};
 use super::{Error, Secrets};
+use crate::record::shown::with_causes;
 use crate::store::Committed;
 
 /// Time between two commits while records keep coming in: they are searchable well within a second.
@@ -233,10 +234,4 @@ impl Shared {
 #[expect(clippy::disallowed_methods, reason = "nothing that is stored or shown depends on it")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// An error and its causes on one line, for the log.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::rows::{Checkpoint, Row, damaged};
 use crate::canon;
-use crate::http::error::{ApiError, chain};
+use crate::http::error::{ApiError, with_causes};
 use crate::ledger::StoredPart;
 use crate::record::Data;
 
@@ -169,7 +169,8 @@ fn content(row: &Row<'_>) -> Result<String, ApiError> {
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, ApiError> {
-    let bytes = canon::sorted_to_bytes(value).map_err(|error| ApiError::internal(chain(&error)))?;
+    let bytes =
+        canon::sorted_to_bytes(value).map_err(|error| ApiError::internal(with_causes(&error)))?;
     String::from_utf8(bytes).map_err(|_| damaged())
 }
 
@@ -180,7 +181,7 @@ fn text(text: Option<&str>) -> String {
 fn write(bytes: &mut Vec<u8>, fields: [String; COLUMNS.len()]) -> Result<(), ApiError> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(bytes);
     let written = writer.write_record(fields.map(harmless)).and_then(|()| Ok(writer.flush()?));
-    written.map_err(|error| ApiError::internal(chain(&error)))
+    written.map_err(|error| ApiError::internal(with_causes(&error)))
 }
 
 /// A field that no spreadsheet takes for a formula.

@@ -24,7 +24,7 @@ use super::App;
 use super::accesses::{Access, Operation, Reader, write_first};
 use super::app::blocking;
 use super::caller::Caller;
-use super::error::{ApiError, chain};
+use super::error::{ApiError, with_causes};
 use super::reading::Params;
 use super::search;
 use super::streaming::{self, PIECE_BYTES};
@@ -220,7 +220,9 @@ impl Export {
 
 /// Writes a value on a line of its own.
 fn line<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
-    bytes.extend(canon::sorted_to_bytes(value).map_err(|error| ApiError::internal(chain(&error)))?);
+    bytes.extend(
+        canon::sorted_to_bytes(value).map_err(|error| ApiError::internal(with_causes(&error)))?,
+    );
     bytes.push(b'\n');
     Ok(())
 }
