@@ -22,7 +22,7 @@ use crate::access::Action;
 use crate::ledger::View;
 use crate::record::{Entry, Flag, Kind, Timestamp};
 use crate::search::query::{self, QueryError};
-use crate::search::{self, Facet, Found, Highlighter, Index, Order, Query, Request};
+use crate::search::{self, Facet, Found, FoundSessions, Highlighter, Index, Order, Query, Request};
 
 /// Values of a facet that an answer names.
 const FACET_VALUES: usize = 20;
@@ -450,12 +450,13 @@ pub(super) async fn sessions(
     let made = blocking(move || {
         let below = of.view().size();
         let limit = ask.limit.unwrap_or(50).clamp(1, SESSIONS_MAX);
-        let (hits, total) = index.sessions(&query, below, ask.after, limit)?;
+        let FoundSessions { hits, total, through } =
+            index.sessions(&query, below, ask.after, limit)?;
         let after = hits.last().filter(|_| hits.len() == limit).map(|hit| hit.seq.to_string());
         let summaries = hits.into_iter().map(|hit| summary(&index, below, hit));
         let list = List::new(summaries.collect::<Result<Vec<_>, ApiError>>()?, after);
         let sessions = list.len();
-        let body = SessionsBody { list, total, indexed_through: index.through().min(below) };
+        let body = SessionsBody { list, total, indexed_through: through };
         Ok((to_bytes(&body)?, sessions))
     });
     let (bytes, records) = made.await?;

@@ -92,6 +92,17 @@ pub struct Found {
     pub through: u64,
 }
 
+/// The sessions of the records that match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundSessions {
+    /// The sessions of the page.
+    pub hits: Vec<SessionHit>,
+    /// Exactly how many there are on all pages.
+    pub total: u64,
+    /// The number of records that the index knows, as in [`Found::through`].
+    pub through: u64,
+}
+
 /// How many records have each value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FacetCounts {
@@ -281,8 +292,8 @@ impl Index {
         below: u64,
         after: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<SessionHit>, u64), Error> {
-        let Some(current) = self.current() else { return Ok((Vec::new(), 0)) };
+    ) -> Result<FoundSessions, Error> {
+        let Some(current) = self.current() else { return Ok(FoundSessions::default()) };
         let lookup = self.compile(&current, query, below)?;
         let newest = self.look(&current, &lookup, &NewestOfSessions { below })?;
         let total = u64::try_from(newest.len()).unwrap_or(u64::MAX);
@@ -293,7 +304,7 @@ impl Index {
             .collect();
         hits.sort_unstable_by_key(|hit| std::cmp::Reverse(hit.seq));
         hits.truncate(limit);
-        Ok((hits, total))
+        Ok(FoundSessions { hits, total, through: current.through.min(below) })
     }
 
     /// Other records among `seqs` into which the same documents came as into the one at `seq`, in

@@ -24,7 +24,7 @@ mod writer;
 
 pub use error::Error;
 pub use gather::{Facet, Order};
-pub use index::{FacetCounts, Found, Histogram, Index, Request};
+pub use index::{FacetCounts, Found, FoundSessions, Histogram, Index, Request};
 pub use query::{Query, QueryError, parse};
 pub use sessions::SessionHit;
 pub use snippet::{Highlighter, Snippet};

@@ -198,10 +198,12 @@ fn sessions_are_listed_by_their_newest_match_and_paged() {
     let searched = Searched::new(&records);
     let asked = query("kind:prompt");
     let below = searched.size();
-    let (hits, total) = searched.index.sessions(&asked, below, None, 3).unwrap();
-    let (rest, _) = searched.index.sessions(&asked, below, Some(hits[2].seq), 3).unwrap();
-    let ids: Vec<_> = hits.iter().chain(&rest).map(|hit| hit.id.as_str()).collect();
-    assert_eq!((total, ids), (5, vec!["s-4", "s-3", "s-2", "s-1", "s-0"]));
+    let first = searched.index.sessions(&asked, below, None, 3).unwrap();
+    let after = Some(first.hits[2].seq);
+    let rest = searched.index.sessions(&asked, below, after, 3).unwrap();
+    let ids: Vec<_> = first.hits.iter().chain(&rest.hits).map(|hit| hit.id.as_str()).collect();
+    assert_eq!((first.through, rest.through), (below, below));
+    assert_eq!((first.total, ids), (5, vec!["s-4", "s-3", "s-2", "s-1", "s-0"]));
 }
 
 #[test]
