@@ -21,6 +21,9 @@ use crate::record::LedgerName;
 /// How long requests in flight may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// How much the database may log, whatever the others may.
+const DATABASE: &str = "sled=info";
+
 /// Runs the server until it is told to stop, and leaves nothing behind that was not committed.
 pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
     log(config)?;
@@ -92,6 +95,9 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
 
 fn log(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("log is not a filter such as info")?;
+    // Below this the database writes what it stores into the log, content and all.
+    let quiet = DATABASE.parse().context("the database's part of the filter")?;
+    let filter = filter.add_directive(quiet);
     let colours = std::io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     let subscriber = subscriber.with_writer(std::io::stderr);

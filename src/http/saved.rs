@@ -224,7 +224,7 @@ async fn tell(
     what: &serde_json::Value,
 ) -> Result<(), ApiError> {
     let setting = "saved_search".into();
-    let data = ConfigChange { actor: grant.id.as_str().into(), setting };
+    let data = ConfigChange { actor: grant.id.as_str().into(), policy: None, setting };
     write_first(ledger, data, Some(("change", what.clone())), app.clock.now()).await
 }
 

@@ -102,7 +102,7 @@ fn genesis(
         .sign(key);
     let last = sealed.hash;
     let id = event.id().map_or("", |id| id.as_str());
-    let keys = Keys { id, session: None, causes: Vec::new() };
+    let keys = Keys { id, session: None, causes: Vec::new(), subjects: Vec::new() };
     let records = vec![store::Record::new(sealed.bytes, keys, Vec::new())];
     let note = checkpoint.note().to_string();
     appender.commit(store::Batch { first_seq: 0, records, tiles, checkpoint: note })?;

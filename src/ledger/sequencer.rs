@@ -14,7 +14,8 @@ use super::{Clock, Error, Prepared, Receipt, SubmitError, rules};
 use crate::canon::{ContentDigest, EntryHash, TreeHash};
 use crate::proof::Tree;
 use crate::record::{
-    CauseLink, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink, Timestamp,
+    CauseLink, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink, Subject,
+    Timestamp,
 };
 use crate::seal::{Checkpoint, Origin, SigningKey};
 use crate::store::{self, Keys, Reader, StoredPart};
@@ -315,7 +316,11 @@ impl Sequencer {
             .into_iter()
             .map(|Placed { event, sealed, causes, content, .. }| {
                 let session = event.session().map(|session| session.id.as_str());
-                store::Record::new(sealed.bytes, Keys { id: id(&event), session, causes }, content)
+                let delegation = event.delegation().map(|id| &**id);
+                let subjects = Subject::of(event.data(), delegation, session);
+                let subjects = subjects.map(Subject::lookup_key).collect();
+                let keys = Keys { id: id(&event), session, causes, subjects };
+                store::Record::new(sealed.bytes, keys, content)
             })
             .collect();
         let batch = store::Batch { first_seq, records, tiles, checkpoint: note.to_string() };

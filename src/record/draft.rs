@@ -15,7 +15,7 @@ use super::identity::{Agent, Session, User};
 use super::kind::Kind;
 use super::limits::CAUSES_MAX;
 use super::shape::ObjectOnly;
-use super::source::{Source, Trace};
+use super::source::{ProducerSignature, Source, Trace};
 use super::text::{ExternalId, List, Members};
 use super::time::Timestamp;
 use crate::canon::Json;
@@ -46,6 +46,8 @@ pub struct Draft {
     pub occurred_at: Timestamp,
     /// The session that it belongs to.
     pub session: Option<Session>,
+    /// The producer's signature of all the others.
+    pub signature: Option<ProducerSignature>,
     /// Who saw it. Only what the server writes has none.
     pub source: Option<Source>,
     /// The OpenTelemetry span that it belongs to.
@@ -67,6 +69,7 @@ impl Draft {
             labels: Members::default(),
             occurred_at,
             session: None,
+            signature: None,
             source: None,
             trace: None,
             user: None,
@@ -140,6 +143,8 @@ pub(super) struct Posted<'a> {
     occurred_at: Timestamp,
     /// The session that it belongs to.
     session: Option<Session>,
+    /// The producer's signature of all the others.
+    signature: Option<ProducerSignature>,
     /// Who saw it.
     source: Source,
     /// The OpenTelemetry span that it belongs to.
@@ -166,6 +171,7 @@ impl Posted<'_> {
             labels: self.labels,
             occurred_at: self.occurred_at,
             session: self.session,
+            signature: self.signature,
             source: Some(self.source),
             trace: self.trace,
             user: self.user,
@@ -188,6 +194,7 @@ impl Serialize for Draft {
         put(&mut members, "labels", (!self.labels.is_empty()).then_some(&self.labels))?;
         put(&mut members, "occurred_at", Some(&self.occurred_at))?;
         put(&mut members, "session", self.session.as_ref())?;
+        put(&mut members, "signature", self.signature.as_ref())?;
         put(&mut members, "source", self.source.as_ref())?;
         put(&mut members, "trace", self.trace.as_ref())?;
         put(&mut members, "user", self.user.as_ref())?;

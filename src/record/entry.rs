@@ -19,7 +19,7 @@ use super::limits::{
     RECORD_ID_BYTES_MAX,
 };
 use super::placement::{CauseLink, Placement, SealError, Sealed, SessionLink, is_ledger_name};
-use super::source::{Source, Trace};
+use super::source::{ProducerSignature, Source, Trace};
 use super::text::{ExternalId, Members};
 use super::time::Timestamp;
 use crate::canon::{ContentDigest, EntryHash, TreeHash, json::INTEGER_MAX, sorted_to_bytes};
@@ -72,6 +72,9 @@ pub struct Entry<'a> {
     /// The session, and the record's place in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SealedSession<'a>>,
+    /// The producer's signature of what it posted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Cow<'a, ProducerSignature>>,
     /// Who saw it; none for what the server writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Cow<'a, Source>>,
@@ -199,6 +202,7 @@ impl<'a> Entry<'a> {
             && self.delegation.as_deref() == event.delegation()
             && *self.labels == *event.labels()
             && self.occurred_at == event.occurred_at()
+            && self.signature.as_deref() == event.signature()
             && self.source.as_deref() == event.source()
             && self.trace.as_deref() == event.trace()
             && self.user.as_deref() == event.user()
@@ -250,6 +254,7 @@ impl<'a> Entry<'a> {
             received_at: place.received_at,
             seq: place.seq,
             session,
+            signature: event.signature().map(Cow::Borrowed),
             source: event.source().map(Cow::Borrowed),
             trace: event.trace().map(Cow::Borrowed),
             user: event.user().map(Cow::Borrowed),
@@ -269,6 +274,7 @@ impl<'a> Entry<'a> {
             has_content: !self.content.is_empty(),
             labels: &self.labels,
             session: self.session.as_ref().map(|session| &*session.id),
+            signature: self.signature.as_deref(),
             source: self.source.as_deref(),
             trace: self.trace.as_deref(),
             user: self.user.as_deref(),
@@ -402,7 +408,7 @@ pub(super) fn sealed_bytes_max(event: &Event) -> usize {
 /// No posted member is longer in canonical form than it was posted. What sealing adds has a bounded
 /// length, and so has the link with each cause and the commitment to each part of the content.
 pub(super) fn sealed_bytes_bound(event: &Event, posted_bytes: usize) -> usize {
-    const FIXED_BYTES_MAX: usize = 640;
+    const FIXED_BYTES_MAX: usize = 1_280;
     const LINK_BYTES_MAX: usize = 128;
     let links = event.causes().len() + event.content().len();
     posted_bytes.saturating_add(FIXED_BYTES_MAX + LINK_BYTES_MAX * links)
@@ -433,6 +439,7 @@ struct Read<'a> {
     received_at: Timestamp,
     seq: u64,
     session: Option<SealedSession<'a>>,
+    signature: Option<ProducerSignature>,
     source: Option<Source>,
     trace: Option<Trace>,
     user: Option<User>,
@@ -457,6 +464,7 @@ impl<'a> Read<'a> {
             received_at: self.received_at,
             seq: self.seq,
             session: self.session,
+            signature: self.signature.map(Cow::Owned),
             source: self.source.map(Cow::Owned),
             trace: self.trace.map(Cow::Owned),
             user: self.user.map(Cow::Owned),

@@ -13,7 +13,7 @@ use super::kind::Kind;
 use super::limits::{
     CONTENT_NAME_BYTES_MAX, CONTENT_PART_BYTES_MAX, CONTENT_PARTS_MAX, ENTRY_BYTES_MAX,
 };
-use super::source::{Source, Trace};
+use super::source::{ProducerSignature, Source, Trace};
 use super::text::{ExternalId, Members, is_content_name};
 use super::time::Timestamp;
 use crate::canon::Json;
@@ -32,6 +32,7 @@ pub struct Event {
     labels: Members<String>,
     occurred_at: Timestamp,
     session: Option<Session>,
+    signature: Option<ProducerSignature>,
     source: Option<Source>,
     trace: Option<Trace>,
     user: Option<User>,
@@ -151,6 +152,11 @@ impl Event {
         self.session.as_ref()
     }
 
+    /// The producer's signature of all the other members.
+    pub const fn signature(&self) -> Option<&ProducerSignature> {
+        self.signature.as_ref()
+    }
+
     /// Who saw it; `None` for what the server writes.
     pub const fn source(&self) -> Option<&Source> {
         self.source.as_ref()
@@ -181,6 +187,7 @@ impl Event {
             has_content: !draft.content.is_empty(),
             labels: &draft.labels,
             session: draft.session.as_ref().map(|session| &session.id),
+            signature: draft.signature.as_ref(),
             source: draft.source.as_ref(),
             trace: draft.trace.as_ref(),
             user: draft.user.as_ref(),
@@ -204,6 +211,7 @@ impl Event {
             labels: draft.labels,
             occurred_at: draft.occurred_at,
             session: draft.session,
+            signature: draft.signature,
             source: draft.source,
             trace: draft.trace,
             user: draft.user,

@@ -10,7 +10,7 @@ use super::identity::{Agent, User, UserType};
 use super::kind::Kind;
 use super::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
 use super::looks::same_identity;
-use super::source::{Captured, Source, Trace};
+use super::source::{Captured, ProducerSignature, Source, Trace};
 use super::text::{ExternalId, Members, check_text, is_label_key};
 
 /// What an event and an entry have in common.
@@ -23,6 +23,7 @@ pub(super) struct Facts<'a> {
     pub(super) has_content: bool,
     pub(super) labels: &'a Members<String>,
     pub(super) session: Option<&'a ExternalId>,
+    pub(super) signature: Option<&'a ProducerSignature>,
     pub(super) source: Option<&'a Source>,
     pub(super) trace: Option<&'a Trace>,
     pub(super) user: Option<&'a User>,
@@ -53,6 +54,11 @@ impl Facts<'_> {
         self.agent.check(root.member("agent"), faults);
         self.data.check(root.member("data"), faults);
         self.delegation.check(root.member("delegation"), faults);
+        self.signature.check(root.member("signature"), faults);
+        if self.signature.is_some() && self.source.is_none() {
+            let message = "what the server writes has no producer's signature";
+            faults.add(root.member("signature"), Code::FieldInvalid, message);
+        }
         self.source.check(root.member("source"), faults);
         self.trace.check(root.member("trace"), faults);
         self.user.check(root.member("user"), faults);

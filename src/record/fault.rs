@@ -12,22 +12,42 @@ use crate::canon::json::{DEPTH_MAX, VALUES_MAX};
 names! {
     /// Why a record is refused. The names are stable (SPEC 2.2).
     Code {
-        /// A cause is not in the ledger, nor earlier in the same request. Found by the ledger.
-        CauseUnknown = "cause_unknown",
-        /// A cause is of a kind that this relation cannot lead to. Found by the ledger.
-        CauseKindInvalid = "cause_kind_invalid",
+        /// The policy asks for a person's approval, and none is named. Found by the ledger.
+        ApprovalMissing = "approval_missing",
+        /// The approval that is named was given for something else. Found by the ledger.
+        ApprovalNotBound = "approval_not_bound",
+        /// The grant's credential is for somebody else. Found by the ledger.
+        AudienceMismatch = "audience_mismatch",
+        /// The grant allows no further calls. Found by the ledger.
+        CallsExceeded = "calls_exceeded",
         /// A relation that this kind does not have, or a record that causes itself.
         CauseInvalid = "cause_invalid",
+        /// A cause is of a kind that this relation cannot lead to. Found by the ledger.
+        CauseKindInvalid = "cause_kind_invalid",
         /// A cause that this kind must name is not named.
         CauseMissing = "cause_missing",
         /// The same cause with the same relation twice.
         CauseRepeated = "cause_repeated",
+        /// A cause is not in the ledger, nor earlier in the same request. Found by the ledger.
+        CauseUnknown = "cause_unknown",
+        /// The policy asks for all content. Found by the ledger.
+        ContentIncomplete = "content_incomplete",
         /// Content that this kind has is not there, and `source` does not say so.
         ContentMissing = "content_missing",
         /// A content part is longer than allowed.
         ContentTooLarge = "content_too_large",
+        /// The grant is for another agent. Found by the ledger.
+        DelegateMismatch = "delegate_mismatch",
+        /// The grant has ended. Found by the ledger.
+        DelegationExpired = "delegation_expired",
         /// The agent's own runtime does not name the grant under which the agent acted.
         DelegationMissing = "delegation_missing",
+        /// The grant was taken back. Found by the ledger.
+        DelegationRevoked = "delegation_revoked",
+        /// The ledger has no such grant. Found by the ledger.
+        DelegationUnknown = "delegation_unknown",
+        /// The grant does not allow this effect. Found by the ledger.
+        EffectExceeded = "effect_exceeded",
         /// The record would not fit into an entry.
         EntryTooLarge = "entry_too_large",
         /// A value of the wrong type or form.
@@ -42,18 +62,36 @@ names! {
         JsonInvalid = "json_invalid",
         /// A kind that only the server writes.
         KindReserved = "kind_reserved",
+        /// The token may not post records of this kind, or of this producer.
+        ProducerForbidden = "producer_forbidden",
         /// The user is the agent, or nobody in particular.
         ProvenanceCollapsed = "provenance_collapsed",
+        /// The grant does not have the scope, or does not approve the tool. Found by the ledger.
+        ScopeExceeded = "scope_exceeded",
+        /// The session has ended. Found by the ledger.
+        SessionEnded = "session_ended",
+        /// The producer's signature is missing, wrong, or by a key that is not registered for it.
+        SignatureInvalid = "signature_invalid",
+        /// The grant is of another user. Found by the ledger.
+        SubjectMismatch = "subject_mismatch",
+        /// The grant is for another task. Found by the ledger.
+        TaskMismatch = "task_mismatch",
         /// Not a time of RFC 3339, or out of range.
         TimeInvalid = "time_invalid",
         /// More elements than allowed.
         TooMany = "too_many",
+        /// The tool is not defined as it was when it was approved. Found by the ledger.
+        ToolDefinitionChanged = "tool_definition_changed",
+        /// The tool is not in the approved catalog. Found by the ledger.
+        ToolNotInCatalog = "tool_not_in_catalog",
         /// A member that the object does not have.
         UnknownField = "unknown_field",
         /// A kind that does not exist.
         UnknownKind = "unknown_kind",
         /// No user, or no session.
         UserContextMissing = "user_context_missing",
+        /// The session is of another user. Found by the ledger.
+        UserMismatch = "user_mismatch",
     }
 }
 

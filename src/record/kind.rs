@@ -37,6 +37,8 @@ names! {
         Error = "error",
         /// An application event from an audit log of the usual shape.
         AppEvent = "app_event",
+        /// A producer is alive, and has sent so much.
+        Heartbeat = "heartbeat",
         /// A record was wrong; this one says what is right.
         Correction = "correction",
         /// A remark on a record.
@@ -63,6 +65,8 @@ names! {
         KeyRotation = "key_rotation",
         /// A setting of the log changed. Written by the server.
         ConfigChange = "config_change",
+        /// The key of a producer was registered, or taken back. Written by the server.
+        ProducerKey = "producer_key",
         /// The first record of a ledger. Written by the server.
         Genesis = "genesis",
     }

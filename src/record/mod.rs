@@ -33,6 +33,7 @@ pub mod rules;
 pub mod schema;
 pub mod shown;
 pub mod source;
+pub mod subject;
 pub mod text;
 pub mod time;
 
@@ -47,7 +48,8 @@ pub use identity::{Agent, Session, Trigger, User};
 pub use kind::Kind;
 pub use placement::{CauseLink, LedgerName, Placement, SealError, Sealed, SessionLink};
 pub use rules::{Rules, cause_allowed};
-pub use source::{Captured, Source, Trace};
+pub use source::{Captured, ProducerSignature, Source, Trace};
+pub use subject::Subject;
 pub use text::{Hex, List, Members, Text};
 pub use time::Timestamp;
 

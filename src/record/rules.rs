@@ -5,10 +5,10 @@ use super::flag::Flag;
 use super::kind::Kind;
 use super::kind::Kind::{
     Annotation, ApiCall, AppEvent, AuthorizationDecision, CaptureGap, CaseNote, ConfigChange,
-    Correction, DelegationGrant, DelegationRevoke, Erasure, Error, Genesis, Handoff, HumanApproval,
-    IngestRefusal, KeyRotation, LegalHold, LogAccess, LogExport, Memory, ModelOutput, Prompt,
-    RetentionPurge, Retrieval, SessionEnd, SessionStart, ToolCatalogSnapshot, ToolInvocation,
-    ToolResult,
+    Correction, DelegationGrant, DelegationRevoke, Erasure, Error, Genesis, Handoff, Heartbeat,
+    HumanApproval, IngestRefusal, KeyRotation, LegalHold, LogAccess, LogExport, Memory,
+    ModelOutput, ProducerKey, Prompt, RetentionPurge, Retrieval, SessionEnd, SessionStart,
+    ToolCatalogSnapshot, ToolInvocation, ToolResult,
 };
 use super::limits::CAUSES_MAX;
 
@@ -267,6 +267,7 @@ pub const TABLE: &[Rules] = &[
     delegated(Handoff, &[triggered(ACTING), INFORMED, AUTHORIZED, HANDED]),
     posted(Error, &[ABOUT_SOME, triggered(Kind::ALL), INFORMED]),
     posted(AppEvent, &[triggered(Kind::ALL), ABOUT_ANY, INFORMED, AUTHORIZED]),
+    Rules { user: false, session: false, ..posted(Heartbeat, &[]) },
     remark(Correction, &[CORRECTS, ANY_CONTEXT, AUTHORIZED]),
     remark(Annotation, &[ABOUT_SOME, ANY_CONTEXT, AUTHORIZED]),
     remark(CaseNote, &[ABOUT_SOME, ANY_CONTEXT]),
@@ -280,6 +281,7 @@ pub const TABLE: &[Rules] = &[
     server(LegalHold, &[ABOUT_ANY]),
     server(KeyRotation, &[]),
     server(ConfigChange, &[]),
+    server(ProducerKey, &[]),
     server(Genesis, &[]),
 ];
 

@@ -80,6 +80,16 @@ object! {
 }
 
 object! {
+    /// A producer's own signature of what it posts (SPEC 2.8).
+    ProducerSignature {
+        /// The key's name, as it was registered.
+        key: ExternalId,
+        /// The Ed25519 signature: 64 bytes in hexadecimal digits.
+        value: Hex<128>,
+    }
+}
+
+object! {
     /// The OpenTelemetry span that the record belongs to.
     Trace {
         /// The span around it.

@@ -41,16 +41,19 @@ pub(super) enum Space {
     Sessions,
     /// Seq of a cause → the seqs of its effects.
     Effects,
+    /// Lookup key of a subject → the seqs of the records that change its state.
+    Subjects,
 }
 
 impl Space {
-    const ALL: [Self; 3] = [Self::Ids, Self::Sessions, Self::Effects];
+    const ALL: [Self; 4] = [Self::Ids, Self::Sessions, Self::Effects, Self::Subjects];
 
     const fn number(self) -> u8 {
         match self {
             Self::Ids => 0,
             Self::Sessions => 1,
             Self::Effects => 2,
+            Self::Subjects => 3,
         }
     }
 }
@@ -61,6 +64,7 @@ pub(super) struct Rows {
     pub(super) id: u64,
     pub(super) session: Option<u64>,
     pub(super) causes: Vec<u64>,
+    pub(super) subjects: Vec<u64>,
 }
 
 /// The index of one ledger. Readers share it with the one writer.
@@ -162,6 +166,9 @@ impl Index {
             }
             for cause in &record.causes {
                 state.filling.add(Space::Effects, (*cause, seq));
+            }
+            for subject in &record.subjects {
+                state.filling.add(Space::Subjects, (*subject, seq));
             }
             while let Some(tile) = tiles.next_if(|tile| last_leaf(tile.level, tile.index) <= seq) {
                 state.filling.tiles.insert((tile.level, tile.index), tile.tile);

@@ -11,7 +11,7 @@ use super::index::{Index, Rows, RunWriter};
 use super::layout::{BATCH, CONTENT, ENTRIES, seq_key};
 use crate::canon;
 use crate::proof::Completed;
-use crate::record::Entry;
+use crate::record::{Entry, Subject};
 
 /// One record to be committed.
 #[derive(Debug)]
@@ -53,21 +53,32 @@ pub struct Keys<'a> {
     pub session: Option<&'a str>,
     /// The seqs of its causes.
     pub causes: Vec<u64>,
+    /// The lookup keys of the subjects whose state it changes.
+    pub subjects: Vec<u64>,
 }
 
 impl<'a> Keys<'a> {
     /// The keys of an entry that was read back.
     pub(super) fn of(entry: &'a Entry<'_>) -> Self {
+        let session = entry.session.as_ref().map(|session| session.id.as_str());
+        let subjects =
+            Subject::of(&entry.data, entry.delegation.as_deref().map(|id| &**id), session);
         Self {
             id: entry.id.as_str(),
-            session: entry.session.as_ref().map(|session| session.id.as_str()),
+            session,
             causes: entry.causes.iter().map(|cause| cause.seq).collect(),
+            subjects: subjects.map(Subject::lookup_key).collect(),
         }
     }
 
     pub(super) fn into_rows(self) -> Rows {
         let key = |id: &str| canon::lookup_key(id.as_bytes());
-        Rows { id: key(self.id), session: self.session.map(key), causes: self.causes }
+        Rows {
+            id: key(self.id),
+            session: self.session.map(key),
+            causes: self.causes,
+            subjects: self.subjects,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 const _: () = assert!(26 * (VALUE_BYTES_MAX + 64) < SEGMENT_BYTES / 4, "pages stay in the log");
 
 /// The version of this layout.
-pub(super) const LAYOUT_VERSION: u8 = 1;
+pub(super) const LAYOUT_VERSION: u8 = 2;
 
 /// What the ledger is: layout version, name and origin.
 pub(super) const META: &[u8] = b"m";

@@ -12,6 +12,7 @@ use super::layout::{BATCH, CONTENT, ENTRIES, fragment_key, seq_key, seq_of};
 use super::{BatchHeader, Error};
 use crate::canon;
 use crate::proof::{Tile, TileReader, Tree};
+use crate::record::Subject;
 
 /// Unpacked blocks kept for the next read: some 35 MiB of entries.
 const BLOCKS_CACHED: usize = 2_048;
@@ -173,6 +174,27 @@ impl Reader {
     pub fn newest_with_session(&self, session: &str, below: u64) -> Result<Option<u64>, Error> {
         let key = canon::lookup_key(session.as_bytes());
         self.inner.index.find_newest(Space::Sessions, key, below)
+    }
+
+    /// The first seqs in `seqs` of the records that may change the state of this subject, in order, at
+    /// most `limit`: read them and compare.
+    pub fn of_subject(
+        &self,
+        subject: Subject<'_>,
+        seqs: &Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, Error> {
+        self.inner.index.find(Space::Subjects, subject.lookup_key(), seqs, limit)
+    }
+
+    /// The last seq below `below` of a record that may change the state of this subject: read it and
+    /// compare, and ask again below it if it does not.
+    pub fn newest_of_subject(
+        &self,
+        subject: Subject<'_>,
+        below: u64,
+    ) -> Result<Option<u64>, Error> {
+        self.inner.index.find_newest(Space::Subjects, subject.lookup_key(), below)
     }
 
     /// The first seqs below `size` of the records that name the record at `seq` as a cause, in order,

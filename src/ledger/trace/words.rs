@@ -157,7 +157,8 @@ pub(super) fn fact(data: &Data) -> String {
         Data::Erasure(erasure) => format!("of {} parts", erasure.parts),
         Data::RetentionPurge(purge) => purge.policy.to_string(),
         Data::LegalHold(hold) => format!("{} {}", hold.hold_id, hold.state),
-        Data::KeyRotation(_) => String::new(),
+        Data::KeyRotation(_) | Data::Heartbeat(_) => String::new(),
+        Data::ProducerKey(key) => format!("{} {}", key.key_id, key.state),
         Data::ConfigChange(change) => change.setting.to_string(),
         Data::Genesis(genesis) => genesis.origin.to_string(),
     };

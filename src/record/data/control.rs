@@ -49,7 +49,7 @@ names! {
 
 object! {
     /// The policy that was asked.
-    Policy {
+    DecidedBy {
         /// A digest of the policy.
         digest: Option<Digest>,
         /// The policy.
@@ -73,7 +73,7 @@ object! {
         #[serde(default)]
         obligations: Any<Name>,
         /// The policy.
-        policy: Policy,
+        policy: DecidedBy,
         /// The task that was asked for.
         task_id: Option<ExternalId>,
         /// The user that the policy looked at.

@@ -100,6 +100,9 @@ object! {
 object! {
     /// Data of `delegation_grant`: what `delegate` may do for `subject`.
     DelegationGrant {
+        /// The agents through which the grant came to this one, the nearest first.
+        #[serde(default)]
+        actors: Any<ExternalId>,
         /// The effects that tools may have.
         #[serde(default)]
         allowed_effects: Any<Effect>,

@@ -19,6 +19,7 @@
 mod control;
 mod identity;
 mod model;
+mod policy;
 mod remark;
 mod system;
 mod tool;
@@ -27,7 +28,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use control::{
-    Approver, AuthorizationDecision, Decision, DecisionMode, HumanApproval, Policy, RiskTier,
+    Approver, AuthorizationDecision, DecidedBy, Decision, DecisionMode, HumanApproval, RiskTier,
     Verdict,
 };
 pub use identity::{
@@ -38,10 +39,13 @@ pub use model::{
     Document, Memory, MemoryOp, Model, ModelOutput, Prompt, PromptOrigin, PromptRole, Retrieval,
     ToolCall, Trust, Usage,
 };
-pub use remark::{Actor, Annotation, AppEvent, CaseNote, Context, Correction, ErrorReport, Target};
+pub use policy::{CatalogRule, Policy, PolicyMode};
+pub use remark::{
+    Actor, Annotation, AppEvent, CaseNote, Context, Correction, ErrorReport, Heartbeat, Target,
+};
 pub use system::{
     CaptureGap, ConfigChange, Erasure, FlagRaised, Gap, Genesis, HoldState, IngestRefusal,
-    KeyRotation, LegalHold, LogAccess, LogExport, RetentionPurge,
+    KeyRotation, KeyState, LegalHold, LogAccess, LogExport, ProducerKey, Reach, RetentionPurge,
 };
 pub use tool::{
     ApiCall, Crud, Effect, Handoff, HandoffMode, Phase, Protocol, Resource, Review, Status,
@@ -154,6 +158,7 @@ data! {
     Handoff: Handoff,
     Error: ErrorReport,
     AppEvent: AppEvent,
+    Heartbeat: Heartbeat,
     Correction: Correction,
     Annotation: Annotation,
     CaseNote: CaseNote,
@@ -167,5 +172,6 @@ data! {
     LegalHold: LegalHold,
     KeyRotation: KeyRotation,
     ConfigChange: ConfigChange,
+    ProducerKey: ProducerKey,
     Genesis: Genesis,
 }

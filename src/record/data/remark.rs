@@ -94,3 +94,13 @@ object! {
         version: Option<u64>,
     }
 }
+
+object! {
+    /// Data of `heartbeat`. A producer that sends one says that it will send the next one in time.
+    Heartbeat {
+        /// How long until the next one, in milliseconds.
+        interval_ms: u64,
+        /// The last number of the producer's own count that it has given out.
+        last_seq: Option<u64>,
+    }
+}

@@ -1,7 +1,8 @@
 //! Data of what the server writes.
 
+use super::policy::Policy;
 use crate::record::flag::{Flag, Severity};
-use crate::record::text::{ExternalId, Line, Name};
+use crate::record::text::{Digest, ExternalId, Line, Name};
 use crate::record::time::Timestamp;
 
 names! {
@@ -12,6 +13,7 @@ names! {
         SessionUnterminated = "session_unterminated",
         Late = "late",
         TraceIncomplete = "trace_incomplete",
+        HeartbeatMissed = "heartbeat_missed",
     }
 }
 
@@ -48,24 +50,33 @@ object! {
         last: Option<u64>,
         /// The producer.
         producer: Option<ExternalId>,
+        /// Since when nothing came.
+        since: Option<Timestamp>,
     }
 }
 
 object! {
-    /// Data of `ingest_refusal`. The refused record is content.
+    /// Data of `ingest_refusal`. The refused record is content: nobody but investigators reads it.
     IngestRefusal {
+        /// The length of the refused record in canonical form, if it is not in the content.
+        bytes: Option<u64>,
         /// The agent that it claimed.
         claimed_agent: Option<ExternalId>,
         /// The id that it claimed.
         claimed_id: Option<ExternalId>,
         /// The kind that it claimed.
         claimed_kind: Option<Name>,
+        /// The producer that it claimed.
+        claimed_producer: Option<ExternalId>,
         /// The session that it claimed.
         claimed_session: Option<ExternalId>,
         /// The user that it claimed.
         claimed_user: Option<ExternalId>,
         /// Why it was refused.
         code: Name,
+        /// How many records this stands for: 1 if it is not given. More, when so many of one token were
+        /// refused that the last ones are only counted.
+        count: Option<u64>,
         /// The access token with which it came.
         token_id: Option<ExternalId>,
     }
@@ -116,12 +127,31 @@ object! {
 }
 
 object! {
-    /// Data of `erasure`. The records are causes `about`.
+    /// What an erasure or a hold reaches: one of them.
+    Reach {
+        /// Everything.
+        all: Option<bool>,
+        /// One record, by its id.
+        record: Option<ExternalId>,
+        /// The records of a session.
+        session: Option<ExternalId>,
+        /// The records of a user.
+        user: Option<ExternalId>,
+    }
+}
+
+object! {
+    /// Data of `erasure`. The records are causes `about`; of more than fit there, only their number
+    /// and their reach is known.
     Erasure {
         /// Who asked for it.
         actor: ExternalId,
+        /// By what right it was asked for.
+        authority: Line,
         /// How many content parts went.
         parts: u64,
+        /// What it reached.
+        reach: Reach,
         /// Why.
         reason: Line,
         /// The number of records that it touched.
@@ -150,6 +180,8 @@ object! {
         actor: ExternalId,
         /// The hold.
         hold_id: ExternalId,
+        /// What it keeps from erasure.
+        reach: Reach,
         /// Why.
         reason: Line,
         /// Whether it begins or ends.
@@ -170,11 +202,41 @@ object! {
 }
 
 object! {
-    /// Data of `config_change`. The values are content.
+    /// Data of `config_change`. The values are content, but for a policy, which explains flags.
     ConfigChange {
         /// Who asked for it.
         actor: ExternalId,
+        /// The policy from now on, if that is what was changed.
+        policy: Option<Policy>,
         /// What was changed.
         setting: Name,
+    }
+}
+
+names! {
+    /// Whether a key counts from now on, or no more.
+    KeyState {
+        Registered = "registered",
+        Revoked = "revoked",
+    }
+}
+
+object! {
+    /// Data of `producer_key`.
+    ProducerKey {
+        /// Who asked for it.
+        actor: ExternalId,
+        /// The key's name, which signatures give.
+        key_id: ExternalId,
+        /// The producer whose records it signs.
+        producer: ExternalId,
+        /// The Ed25519 public key: 32 bytes in hexadecimal digits.
+        public_key: Digest,
+        /// Whether it counts.
+        state: KeyState,
+        /// From when on records that it signed are taken.
+        valid_from: Option<Timestamp>,
+        /// Until when.
+        valid_until: Option<Timestamp>,
     }
 }

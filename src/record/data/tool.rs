@@ -60,6 +60,13 @@ names! {
     }
 }
 
+impl Review {
+    /// Whether somebody has decided.
+    pub const fn is_decided(self) -> bool {
+        matches!(self, Self::Approved | Self::Rejected)
+    }
+}
+
 names! {
     /// Whether the work comes back.
     HandoffMode {
@@ -148,10 +155,16 @@ object! {
         effect: Option<Effect>,
         /// The key under which the tool does this only once.
         idempotency_key: Option<ExternalId>,
-        /// Asked for (which is what no phase means), or done.
+        /// `requested` if the sender waits for the answer and can still stop it, `completed` if it is
+        /// done. No phase is a report of what was asked for.
         phase: Option<Phase>,
+        /// The scopes that the call uses.
+        #[serde(default)]
+        scopes: Any<ExternalId>,
         /// The server that offers the tool.
         server: Option<Name>,
+        /// The task that it is for.
+        task_id: Option<ExternalId>,
         /// The tool.
         tool: Name,
     }
@@ -185,6 +198,8 @@ object! {
     /// Data of `api_call`: a method and a URL, or a method, a service and an operation. Bodies are
     /// content.
     ApiCall {
+        /// Whom the credential that was used is for, as the caller knows it.
+        audience: Option<ExternalId>,
         /// The credential that was used: its `jti` or thumbprint, never itself.
         credential_id: Option<ExternalId>,
         /// What it does to the resources.
@@ -195,11 +210,14 @@ object! {
         on_behalf_of: Option<ExternalId>,
         /// The operation, with `service`.
         operation: Option<Name>,
-        /// Asked for, or done.
+        /// `requested` if the sender waits for the answer and can still stop it, else done.
         phase: Option<Phase>,
         /// What it touched.
         #[serde(default)]
         resources: Any<Resource>,
+        /// The scopes that the call uses.
+        #[serde(default)]
+        scopes: Any<ExternalId>,
         /// The service, with `operation`.
         service: Option<Name>,
         /// The status of the answer, needed once the call is done; 0 if no answer came, or if the

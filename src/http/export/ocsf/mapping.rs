@@ -83,7 +83,9 @@ fn class<'a>(entry: &'a Entry<'_>) -> (Class, Activity<'a>) {
         }
         Data::Erasure(_) | Data::RetentionPurge(_) => (API_ACTIVITY, DELETE),
         Data::Genesis(_) => (API_ACTIVITY, CREATE),
-        Data::KeyRotation(_) | Data::ConfigChange(_) => (API_ACTIVITY, UPDATE),
+        Data::KeyRotation(_) | Data::ConfigChange(_) | Data::ProducerKey(_) => {
+            (API_ACTIVITY, UPDATE)
+        }
         Data::DelegationRevoke(_)
         | Data::ToolCatalogSnapshot(_)
         | Data::Prompt(_)
@@ -93,6 +95,7 @@ fn class<'a>(entry: &'a Entry<'_>) -> (Class, Activity<'a>) {
         | Data::HumanApproval(_)
         | Data::Handoff(_)
         | Data::Error(_)
+        | Data::Heartbeat(_)
         | Data::Correction(_)
         | Data::Annotation(_)
         | Data::CaseNote(_)
