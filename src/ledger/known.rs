@@ -1,19 +1,27 @@
-//! What the writer knows of earlier records and sessions: the recent ones from memory, all others
-//! from the store.
+//! What the writer knows of earlier records, and of the state of sessions, grants, catalogs and the
+//! policy: the recent ones from memory, all others from the store.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::Error;
+use super::state::{Catalog, Grant, Session, Told};
 use crate::canon::EntryHash;
-use crate::record::{Entry, Kind};
+use crate::record::data::Policy;
+use crate::record::{Data, Entry, Kind, Subject};
 use crate::store::Reader;
 
 /// Records and sessions remembered. More than can be in flight, or a record could be known neither
 /// to memory nor to the store: three batches, one being built, one waiting and one being committed.
 const REMEMBERED: usize = 65_536;
+/// The same for states that take more memory and are fewer.
+const STATES_REMEMBERED: usize = 8_192;
 
-const _: () = assert!(REMEMBERED > 4 * super::BATCH_RECORDS_MAX, "what is in flight is remembered");
+const _: () = assert!(
+    STATES_REMEMBERED > 4 * super::BATCH_RECORDS_MAX && REMEMBERED > STATES_REMEMBERED,
+    "what is in flight is remembered"
+);
 
 /// What a rule, a link or a duplicate needs of an earlier record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,32 +31,63 @@ pub(super) struct KnownRecord {
     pub(super) kind: Kind,
 }
 
-/// The last record of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionHead {
-    pub(super) n: u64,
-    pub(super) hash: EntryHash,
-}
-
-/// Records by id and sessions by id, as of the end of the log that is being built.
+/// Records and states by id, as of the end of the log that is being built.
 #[derive(Debug)]
 pub(super) struct Known {
     reader: Reader,
     records: Recent<KnownRecord>,
-    sessions: Recent<SessionHead>,
+    /// A state that was told again from the store is put here as well, which is why these are cells.
+    sessions: RefCell<Recent<Session>>,
+    grants: RefCell<Recent<Grant>>,
+    catalogs: RefCell<Recent<Catalog>>,
+    policy: Arc<Policy>,
+}
+
+/// What a request changes in what is known, while it may still be refused as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    records: BTreeMap<Arc<str>, KnownRecord>,
+    sessions: BTreeMap<Arc<str>, Session>,
+    grants: BTreeMap<Arc<str>, Grant>,
+    catalogs: BTreeMap<Arc<str>, Catalog>,
+    policy: Option<Arc<Policy>>,
+}
+
+/// What is known, with what a request has changed so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    pub(super) known: &'a Known,
+    pub(super) changes: &'a Changes,
 }
 
 impl Known {
     /// Knows what the store has.
-    pub(super) fn new(reader: Reader) -> Self {
-        Self { reader, records: Recent::default(), sessions: Recent::default() }
+    pub(super) fn new(reader: Reader) -> Result<Self, Error> {
+        let policy = Arc::new(policy_below(&reader, u64::MAX)?);
+        Ok(Self {
+            records: Recent::new(REMEMBERED),
+            sessions: RefCell::new(Recent::new(REMEMBERED)),
+            grants: RefCell::new(Recent::new(STATES_REMEMBERED)),
+            catalogs: RefCell::new(Recent::new(STATES_REMEMBERED)),
+            policy,
+            reader,
+        })
     }
 
-    /// The record with this id.
-    pub(super) fn record(&self, id: &str) -> Result<Option<KnownRecord>, Error> {
-        if let Some(known) = self.records.get(id) {
-            return Ok(Some(*known));
+    /// Takes over what a request has changed.
+    pub(super) fn take(&mut self, changes: Changes) {
+        for (id, record) in changes.records {
+            self.records.put(id, record);
         }
+        self.sessions.get_mut().put_all(changes.sessions);
+        self.grants.get_mut().put_all(changes.grants);
+        self.catalogs.get_mut().put_all(changes.catalogs);
+        if let Some(policy) = changes.policy {
+            self.policy = policy;
+        }
+    }
+
+    fn record_in_store(&self, id: &str) -> Result<Option<KnownRecord>, Error> {
         for seq in self.reader.with_id(id, u64::MAX)? {
             let Some(bytes) = self.reader.entry(seq)? else { continue };
             let entry = parse(seq, &bytes)?;
@@ -60,31 +99,209 @@ impl Known {
         Ok(None)
     }
 
-    /// The last record of this session.
-    pub(super) fn session(&self, id: &str) -> Result<Option<SessionHead>, Error> {
-        if let Some(head) = self.sessions.get(id) {
-            return Ok(Some(*head));
-        }
+    /// Tells the state of a session again: by its last record, its first one, and those that tell of
+    /// its beginning and end.
+    fn session_in_store(&self, id: &str) -> Result<Option<Session>, Error> {
         let mut below = u64::MAX;
-        while let Some(seq) = self.reader.newest_with_session(id, below)? {
+        let mut session = loop {
+            let Some(seq) = self.reader.newest_with_session(id, below)? else { return Ok(None) };
             below = seq;
             let Some(bytes) = self.reader.entry(seq)? else { continue };
             let entry = parse(seq, &bytes)?;
-            if let Some(session) = entry.session.filter(|session| session.id.as_str() == id) {
-                return Ok(Some(SessionHead { n: session.n, hash: EntryHash::of(&bytes) }));
+            if let Some(place) = entry.session.filter(|session| session.id.as_str() == id) {
+                break Session { n: place.n, ..Session::new(EntryHash::of(&bytes)) };
+            }
+        };
+        let mut from = 0;
+        while session.user.is_none() {
+            let Some(seq) = self.reader.with_session(id, &(from..u64::MAX), 1)?.pop() else {
+                break;
+            };
+            from = seq + 1;
+            self.fold_one(seq, |told| told.session == Some(id), |told| session.fold(told))?;
+        }
+        self.fold(
+            Subject::Session(id),
+            |told| told.session == Some(id),
+            |told| session.fold(told),
+        )?;
+        Ok(Some(session))
+    }
+
+    fn grant_in_store(&self, id: &str) -> Result<Grant, Error> {
+        let mut grant = Grant::default();
+        let of_grant = |told: &Told<'_>| {
+            matches!(told.data, Data::DelegationGrant(grant) if &*grant.delegation == id)
+                || matches!(told.data, Data::DelegationRevoke(revoke) if &*revoke.delegation == id)
+        };
+        self.fold(Subject::Grant(id), of_grant, |told| grant.fold(told))?;
+        if grant.counted_from.is_some() {
+            let of_call = |told: &Told<'_>| told.delegation == Some(id);
+            self.fold(Subject::Calls(id), of_call, |told| grant.fold(told))?;
+        }
+        Ok(grant)
+    }
+
+    /// Tells the catalogs of a server again: those that somebody decided on, and the last one.
+    fn catalog_in_store(&self, server: &str) -> Result<Catalog, Error> {
+        let mut catalog = Catalog::default();
+        let of_server = |told: &Told<'_>| matches!(told.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server);
+        self.fold(Subject::Reviewed(server), of_server, |told| catalog.fold(told))?;
+        let mut below = u64::MAX;
+        while let Some(seq) = self.reader.newest_of_subject(Subject::Catalog(server), below)? {
+            below = seq;
+            if self.fold_one(seq, of_server, |told| catalog.fold(told))? {
+                break;
             }
         }
-        Ok(None)
+        Ok(catalog)
     }
 
-    /// Remembers a record that now has its place.
-    pub(super) fn add_record(&mut self, id: Arc<str>, record: KnownRecord) {
-        self.records.put(id, record);
+    /// Folds every record of a subject, in order.
+    fn fold(
+        &self,
+        subject: Subject<'_>,
+        of_subject: impl Fn(&Told<'_>) -> bool,
+        mut fold: impl FnMut(Told<'_>),
+    ) -> Result<(), Error> {
+        for seq in self.reader.of_subject(subject, &(0..u64::MAX), usize::MAX)? {
+            self.fold_one(seq, &of_subject, &mut fold)?;
+        }
+        Ok(())
     }
 
-    /// Remembers the last record of a session.
-    pub(super) fn add_session(&mut self, id: Arc<str>, head: SessionHead) {
-        self.sessions.put(id, head);
+    /// Folds one record if it is of the subject, which is said.
+    fn fold_one(
+        &self,
+        seq: u64,
+        of_subject: impl Fn(&Told<'_>) -> bool,
+        mut fold: impl FnMut(Told<'_>),
+    ) -> Result<bool, Error> {
+        let Some(bytes) = self.reader.entry(seq)? else { return Ok(false) };
+        let entry = parse(seq, &bytes)?;
+        let told = Told::by_entry(&entry);
+        let is_of_subject = of_subject(&told);
+        if is_of_subject {
+            fold(told);
+        }
+        Ok(is_of_subject)
+    }
+}
+
+impl Changes {
+    /// Learns what a record changes that has just got its place.
+    pub(super) fn add(
+        &mut self,
+        known: &Known,
+        id: &str,
+        record: KnownRecord,
+        told: Told<'_>,
+    ) -> Result<(), Error> {
+        let look = Look { known, changes: self };
+        let session = match told.session {
+            Some(id) => Some((
+                id,
+                match look.session(id)? {
+                    Some(session) => Session { n: session.n + 1, hash: record.hash, ..session },
+                    None => Session::new(record.hash),
+                },
+            )),
+            None => None,
+        };
+        if let Some((id, mut session)) = session {
+            session.fold(told);
+            self.sessions.insert(id.into(), session);
+        }
+        for subject in Subject::of(told.data, told.delegation, told.session) {
+            let look = Look { known, changes: self };
+            match subject {
+                Subject::Grant(id) => {
+                    let mut grant = look.grant(id)?;
+                    grant.fold(told);
+                    self.grants.insert(id.into(), grant);
+                }
+                Subject::Calls(id) => {
+                    let mut grant = look.grant(id)?;
+                    if grant.counted_from.is_some() {
+                        grant.fold(told);
+                        self.grants.insert(id.into(), grant);
+                    }
+                }
+                Subject::Catalog(server) => {
+                    let mut catalog = look.catalog(server)?;
+                    catalog.fold(told);
+                    self.catalogs.insert(server.into(), catalog);
+                }
+                Subject::Policy => {
+                    if let Data::ConfigChange(change) = told.data {
+                        self.policy = change.policy.clone().map(Arc::new);
+                    }
+                }
+                Subject::Session(_)
+                | Subject::Reviewed(_)
+                | Subject::ProducerKeys
+                | Subject::Holds
+                | Subject::Erasures => {}
+            }
+        }
+        self.records.insert(id.into(), record);
+        Ok(())
+    }
+}
+
+impl Look<'_> {
+    /// The record with this id.
+    pub(super) fn record(&self, id: &str) -> Result<Option<KnownRecord>, Error> {
+        match self.changes.records.get(id).or_else(|| self.known.records.get(id)) {
+            Some(record) => Ok(Some(*record)),
+            None => self.known.record_in_store(id),
+        }
+    }
+
+    /// The state of a session, if it has a record.
+    pub(super) fn session(&self, id: &str) -> Result<Option<Session>, Error> {
+        if let Some(session) = self.changes.sessions.get(id) {
+            return Ok(Some(session.clone()));
+        }
+        if let Some(session) = self.known.sessions.borrow().get(id) {
+            return Ok(Some(session.clone()));
+        }
+        let session = self.known.session_in_store(id)?;
+        if let Some(session) = &session {
+            self.known.sessions.borrow_mut().put(id.into(), session.clone());
+        }
+        Ok(session)
+    }
+
+    /// The state of a grant.
+    pub(super) fn grant(&self, id: &str) -> Result<Grant, Error> {
+        if let Some(grant) = self.changes.grants.get(id) {
+            return Ok(grant.clone());
+        }
+        if let Some(grant) = self.known.grants.borrow().get(id) {
+            return Ok(grant.clone());
+        }
+        let grant = self.known.grant_in_store(id)?;
+        self.known.grants.borrow_mut().put(id.into(), grant.clone());
+        Ok(grant)
+    }
+
+    /// The catalogs of a server.
+    pub(super) fn catalog(&self, server: &str) -> Result<Catalog, Error> {
+        if let Some(catalog) = self.changes.catalogs.get(server) {
+            return Ok(catalog.clone());
+        }
+        if let Some(catalog) = self.known.catalogs.borrow().get(server) {
+            return Ok(catalog.clone());
+        }
+        let catalog = self.known.catalog_in_store(server)?;
+        self.known.catalogs.borrow_mut().put(server.into(), catalog.clone());
+        Ok(catalog)
+    }
+
+    /// The policy in force.
+    pub(super) fn policy(&self) -> &Policy {
+        self.changes.policy.as_ref().unwrap_or(&self.known.policy)
     }
 }
 
@@ -92,31 +309,51 @@ pub(super) fn parse(seq: u64, bytes: &[u8]) -> Result<Entry<'_>, Error> {
     Entry::parse(bytes).map_err(|source| Error::Entry { seq, source })
 }
 
-/// The values put last, by key: at most [`REMEMBERED`].
+/// The policy that was in force after the records below `size`.
+pub(super) fn policy_below(reader: &Reader, size: u64) -> Result<Policy, Error> {
+    let mut below = size;
+    while let Some(seq) = reader.newest_of_subject(Subject::Policy, below)? {
+        below = seq;
+        let Some(bytes) = reader.entry(seq)? else { continue };
+        if let Data::ConfigChange(change) = &*parse(seq, &bytes)?.data
+            && let Some(policy) = &change.policy
+        {
+            return Ok(policy.clone());
+        }
+    }
+    Ok(Policy::default())
+}
+
+/// The values put last, by key: at most so many.
 #[derive(Debug)]
 struct Recent<V> {
     values: BTreeMap<Arc<str>, (u64, V)>,
     /// Keys in the order in which they were put, each with the number of that putting.
     order: VecDeque<(u64, Arc<str>)>,
     puts: u64,
-}
-
-impl<V> Default for Recent<V> {
-    fn default() -> Self {
-        Self { values: BTreeMap::new(), order: VecDeque::new(), puts: 0 }
-    }
+    remembered: usize,
 }
 
 impl<V> Recent<V> {
+    const fn new(remembered: usize) -> Self {
+        Self { values: BTreeMap::new(), order: VecDeque::new(), puts: 0, remembered }
+    }
+
     fn get(&self, key: &str) -> Option<&V> {
         self.values.get(key).map(|(_, value)| value)
+    }
+
+    fn put_all(&mut self, values: BTreeMap<Arc<str>, V>) {
+        for (key, value) in values {
+            self.put(key, value);
+        }
     }
 
     fn put(&mut self, key: Arc<str>, value: V) {
         self.puts += 1;
         self.order.push_back((self.puts, Arc::clone(&key)));
         self.values.insert(key, (self.puts, value));
-        while self.order.len() > REMEMBERED {
+        while self.order.len() > self.remembered {
             let Some((put, key)) = self.order.pop_front() else { return };
             // A key that was put again since stays until its later turn.
             if self.values.get(&key).is_some_and(|(last, _)| *last == put) {

@@ -24,6 +24,7 @@ mod receipt;
 mod registry;
 mod rules;
 mod sequencer;
+mod state;
 pub mod trace;
 mod view;
 

@@ -126,7 +126,7 @@ fn start(
         key,
         clock: Arc::clone(&environment.clock),
         reader: reader.clone(),
-        known: Known::new(reader.clone()),
+        known: Known::new(reader.clone())?,
         tree,
         last: Some(last),
         received_at,

@@ -3,12 +3,13 @@
 //! It owns the end of the log that is being built, which runs ahead of what is committed by at most
 //! three batches. It writes nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::committer::{Built, Reply};
-use super::known::{self, Known, KnownRecord, SessionHead};
+use super::known::{self, Changes, Known, KnownRecord, Look};
 use super::queue::Submission;
+use super::rules::Case;
+use super::state::Told;
 use super::view::{Progress, Published};
 use super::{Clock, Error, Prepared, Receipt, SubmitError, rules};
 use crate::canon::{ContentDigest, EntryHash, TreeHash};
@@ -58,8 +59,7 @@ struct Staged<'a> {
 #[derive(Default)]
 struct Additions {
     placed: Vec<Placed>,
-    records: BTreeMap<Arc<str>, KnownRecord>,
-    sessions: BTreeMap<Arc<str>, SessionHead>,
+    changes: Changes,
     outcomes: Vec<Outcome>,
 }
 
@@ -76,6 +76,28 @@ impl<'a> Staged<'a> {
     /// The record at this place of the batch.
     fn at(&self, place: usize) -> Option<&Placed> {
         self.before.iter().chain(&self.new.placed).nth(place)
+    }
+}
+
+/// Earlier records, read as a whole: those of the batch that is being built included.
+struct Evidence<'a> {
+    sequencer: &'a Sequencer,
+    staged: &'a Staged<'a>,
+}
+
+impl rules::Evidence for Evidence<'_> {
+    fn record(&self, seq: u64) -> Result<(Arc<[u8]>, Vec<StoredPart>), SubmitError> {
+        let Self { sequencer, staged } = self;
+        let damaged = || store::Error::Damaged { what: "an entry" };
+        if let Some(place) = seq.checked_sub(sequencer.tree.size()) {
+            let placed = staged.at(usize::try_from(place).unwrap_or(usize::MAX));
+            let Placed { sealed, content, .. } = placed.ok_or_else(damaged)?;
+            return Ok((sealed.bytes.as_slice().into(), content.clone()));
+        }
+        // It may be in a batch that is still on its way to the disk.
+        sequencer.progress.wait_for(seq)?;
+        let entry = sequencer.reader.entry(seq)?.ok_or_else(damaged)?;
+        Ok((entry, sequencer.reader.content(seq)?))
     }
 }
 
@@ -124,7 +146,7 @@ impl Sequencer {
         records: Vec<Prepared>,
     ) -> Result<Additions, SubmitError> {
         for (index, prepared) in records.into_iter().enumerate() {
-            let outcome = match self.find(&staged, prepared.id())? {
+            let outcome = match self.look(&staged).record(prepared.id())? {
                 Some(known) => self.repeated(&staged, index, &prepared, known)?,
                 None => self.seal(&mut staged, index, prepared)?,
             };
@@ -142,7 +164,9 @@ impl Sequencer {
     ) -> Result<Outcome, SubmitError> {
         let Prepared { event, digests, content, .. } = prepared;
         let causes = self.causes(staged, index, &event)?;
-        let mut flags = rules::judge(index, &event, &causes)?;
+        let case = Case { index, event: &event, causes: &causes, received_at: staged.received_at };
+        let evidence = Evidence { sequencer: self, staged };
+        let mut flags = rules::judge(&self.look(staged), case, &evidence)?;
         flags.extend(event.flags());
         flags.sort_unstable();
         flags.dedup();
@@ -172,22 +196,16 @@ impl Sequencer {
         })?;
 
         let known = KnownRecord { seq, hash: sealed.hash, kind: event.kind() };
-        staged.new.records.insert(id(&event).into(), known);
-        if let (Some(session), Some(link)) = (event.session(), placement.session) {
-            let head = SessionHead { n: link.n, hash: sealed.hash };
-            staged.new.sessions.insert(session.id.as_str().into(), head);
-        }
+        let told = Told::by_event(&event, seq, staged.received_at);
+        staged.new.changes.add(&self.known, id(&event), known, told)?;
         let causes = causes.iter().map(|known| known.seq).collect();
         staged.new.placed.push(Placed { event, sealed, flags, causes, content });
         Ok(Outcome::Sealed(place))
     }
 
-    /// The record with this id: in this request, or in the log before it.
-    fn find(&self, staged: &Staged<'_>, id: &str) -> Result<Option<KnownRecord>, Error> {
-        match staged.new.records.get(id) {
-            Some(known) => Ok(Some(*known)),
-            None => self.known.record(id),
-        }
+    /// What is known, this request included.
+    const fn look<'a>(&'a self, staged: &'a Staged<'_>) -> Look<'a> {
+        Look { known: &self.known, changes: &staged.new.changes }
     }
 
     /// The causes that a record names.
@@ -198,7 +216,7 @@ impl Sequencer {
         event: &Event,
     ) -> Result<Vec<KnownRecord>, SubmitError> {
         let known = event.causes().iter().enumerate().map(|(place, cause)| {
-            let known = self.find(staged, cause.id.as_str())?;
+            let known = self.look(staged).record(cause.id.as_str())?;
             known.ok_or_else(|| rules::cause_unknown(index, place).into())
         });
         known.collect()
@@ -207,12 +225,8 @@ impl Sequencer {
     /// The place of a record in its session.
     fn session(&self, staged: &Staged<'_>, event: &Event) -> Result<Option<SessionLink>, Error> {
         let Some(session) = event.session() else { return Ok(None) };
-        let head = match staged.new.sessions.get(session.id.as_str()) {
-            Some(head) => Some(*head),
-            None => self.known.session(session.id.as_str())?,
-        };
-        Ok(Some(match head {
-            Some(head) => SessionLink { n: head.n + 1, prev: Some(head.hash) },
+        Ok(Some(match self.look(staged).session(session.id.as_str())? {
+            Some(session) => SessionLink { n: session.n + 1, prev: Some(session.hash) },
             None => SessionLink { n: 0, prev: None },
         }))
     }
@@ -260,12 +274,7 @@ impl Sequencer {
 
     /// Takes a staged request into the batch. From here on it cannot be refused.
     fn take(&mut self, batch: &mut Vec<Placed>, staged: Additions) -> Vec<Outcome> {
-        for (id, record) in staged.records {
-            self.known.add_record(id, record);
-        }
-        for (id, head) in staged.sessions {
-            self.known.add_session(id, head);
-        }
+        self.known.take(staged.changes);
         batch.extend(staged.placed);
         staged.outcomes
     }

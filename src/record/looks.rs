@@ -58,7 +58,7 @@ fn is_hidden(char: char) -> bool {
 /// Letters of different scripts that look alike are different ids: Latin `a` and Cyrillic `а`, say.
 /// No stable list of them exists, and honest names mix scripts; whoever gives ids out has to see to
 /// that.
-pub(super) fn same_identity(one: &str, other: &str) -> bool {
+pub fn same_identity(one: &str, other: &str) -> bool {
     // U+2800 is a pattern of braille without dots: no space to Unicode, but one to the eye.
     let blank = |char: char| char.is_whitespace() || char == '\u{2800}';
     let (one, other) = (one.trim_matches(blank), other.trim_matches(blank));

@@ -46,6 +46,7 @@ pub use fault::{Code, FieldError, Invalid};
 pub use flag::{Flag, Severity};
 pub use identity::{Agent, Session, Trigger, User};
 pub use kind::Kind;
+pub use looks::same_identity;
 pub use placement::{CauseLink, LedgerName, Placement, SealError, Sealed, SessionLink};
 pub use rules::{Rules, cause_allowed};
 pub use source::{Captured, ProducerSignature, Source, Trace};

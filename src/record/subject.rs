@@ -4,7 +4,7 @@
 //! for each subject where those records are, so that a state can be told again at any time without
 //! reading the whole log.
 
-use super::data::Data;
+use super::data::{Data, Review};
 use crate::canon::lookup_key;
 
 /// What a record changes the state of.
@@ -43,7 +43,7 @@ impl<'a> Subject<'a> {
             Data::DelegationRevoke(revoke) => [Some(Self::Grant(&revoke.delegation)), None],
             Data::ToolInvocation(_) => [delegation.map(Self::Calls), None],
             Data::ToolCatalogSnapshot(catalog) => {
-                let decided = catalog.review_status.is_some_and(|status| status.is_decided());
+                let decided = catalog.review_status.is_some_and(Review::is_decided);
                 let reviewed = decided.then_some(Self::Reviewed(&catalog.server));
                 [Some(Self::Catalog(&catalog.server)), reviewed]
             }

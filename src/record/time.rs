@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Visitor};
@@ -42,6 +43,13 @@ impl Timestamp {
     /// Nanoseconds since 1970 began in UTC.
     pub fn unix_nanos(self) -> i128 {
         self.0.unix_timestamp_nanos()
+    }
+
+    /// This time and so much more, as far as times go.
+    #[must_use]
+    pub fn saturating_add(self, more: Duration) -> Self {
+        let more = i128::try_from(more.as_nanos()).unwrap_or(i128::MAX);
+        Self::from_unix_nanos(self.unix_nanos().saturating_add(more)).unwrap_or(self)
     }
 
     fn in_range(time: OffsetDateTime) -> Result<Self, NotTimestamp> {

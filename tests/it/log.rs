@@ -20,7 +20,7 @@ pub(crate) struct Ticking(AtomicU64);
 
 impl Default for Ticking {
     fn default() -> Self {
-        Self(AtomicU64::new(1_795_000_000_000))
+        Self(AtomicU64::new(1_795_479_000_000))
     }
 }
 

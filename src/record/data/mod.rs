@@ -61,7 +61,6 @@ macro_rules! data {
     ($($kind:ident: $type:ident,)+) => {
         /// The data of a record, and thereby its kind.
         #[derive(Clone, Debug, PartialEq, Eq)]
-        #[expect(clippy::large_enum_variant, reason = "one of them is in memory for a record at a time")]
         pub enum Data {
             $(#[doc = concat!("The data of [`Kind::", stringify!($kind), "`].")] $kind($type),)+
         }
