@@ -59,6 +59,10 @@ impl Facts<'_> {
             let message = "what the server writes has no producer's signature";
             faults.add(root.member("signature"), Code::FieldInvalid, message);
         }
+        if self.signature.is_some() && self.id.is_none() {
+            let message = "sign the record with its id: what is signed must not change";
+            faults.add(root.member("id"), Code::FieldMissing, message);
+        }
         self.source.check(root.member("source"), faults);
         self.trace.check(root.member("trace"), faults);
         self.user.check(root.member("user"), faults);

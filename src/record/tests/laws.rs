@@ -109,6 +109,7 @@ const CHANGES: &[Change] = &[
     ("labels", |draft, other| draft.labels = other.labels),
     ("occurred_at", |draft, other| draft.occurred_at = other.occurred_at),
     ("session", |draft, other| draft.session = other.session),
+    ("signature", |draft, other| draft.signature = other.signature),
     ("source", |draft, other| draft.source = other.source),
     ("trace", |draft, other| draft.trace = other.trace),
     ("user", |draft, other| draft.user = other.user),

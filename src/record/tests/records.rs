@@ -62,13 +62,14 @@ pub(super) struct Place {
 pub(super) fn places(kind: Kind) -> Vec<Place> {
     let mut places = Vec::new();
     let envelope = ["agent", "causes", "delegation", "id", "occurred_at", "session"];
-    for name in envelope.into_iter().chain(["source", "trace", "user"]) {
+    for name in envelope.into_iter().chain(["signature", "source", "trace", "user"]) {
         let required = name == "occurred_at";
         add_places(&mut places, format!("/{name}"), member(name), required);
     }
     add_places(&mut places, "/data".to_owned(), data(kind), false);
     if kind.rules().reserved {
-        places.retain(|place| !place.pointer.starts_with("/source"));
+        let posted = ["/signature", "/source"];
+        places.retain(|place| !posted.iter().any(|name| place.pointer.starts_with(name)));
     }
     places
 }
@@ -111,6 +112,7 @@ fn full_text(schema: &Value) -> String {
         Some("^[0-9a-f]{16}$") => "0f".repeat(8),
         Some("^[0-9a-f]{32}$") => "0f".repeat(16),
         Some("^[0-9a-f]{64}$") => "0f".repeat(32),
+        Some("^[0-9a-f]{128}$") => "0f".repeat(64),
         Some(url) if url.contains("://") => "https://bank.example/transfers".to_owned(),
         _ => "text".to_owned(),
     }
@@ -138,6 +140,7 @@ pub(super) fn full_record(kind: Kind) -> Value {
     record["labels"] = json!({ "env": "prod" });
     record["occurred_at"] = json!("2026-11-24T00:06:14.123Z");
     if !kind.rules().reserved {
+        record["signature"] = full(&member("signature"));
         record["source"] = full(&member("source"));
     }
     record
@@ -281,9 +284,9 @@ fn any_causes(kind: Kind) -> BoxedStrategy<Vec<Value>> {
 
 /// An arbitrary record of the kind that is accepted.
 pub(super) fn any_record(kind: Kind) -> BoxedStrategy<Value> {
-    let names = ["agent", "id", "session", "source", "trace", "user", "occurred_at", "delegation"];
+    let names = ["agent", "id", "session", "signature", "source", "trace", "user", "occurred_at"];
+    let names = names.into_iter().chain(["delegation"]);
     let envelope: Vec<_> = names
-        .into_iter()
         .map(|name| {
             let rules = kind.rules();
             let needed = match name {
@@ -304,7 +307,8 @@ pub(super) fn any_record(kind: Kind) -> BoxedStrategy<Value> {
         .prop_map(move |(envelope, labels, content, causes, data)| {
             let mut record: Value = envelope.into_iter().flatten().collect();
             if kind.rules().reserved {
-                record.as_object_mut().unwrap().remove("source");
+                let members = record.as_object_mut().unwrap();
+                members.retain(|name, _| name != "source" && name != "signature");
             }
             record["kind"] = json!(kind);
             record["labels"] = json!(labels);
@@ -340,6 +344,12 @@ fn keep_rules(record: &mut Value) {
     if record["kind"] == "genesis" {
         // Nothing comes before it, a session's first record neither.
         record.as_object_mut().unwrap().remove("session");
+    }
+    if record.get("id").is_none() {
+        record.as_object_mut().unwrap().remove("signature");
+    }
+    if record["kind"] == "erasure" || record["kind"] == "legal_hold" {
+        record["data"]["reach"] = json!({ "session": "s-1" });
     }
     if record["kind"] == "api_call" {
         let data = &mut record["data"];

@@ -41,7 +41,7 @@ const NOTHING: Value = Value::Null;
 
 #[test]
 fn r1_a_record_without_user_or_session_is_refused() {
-    let unattributed = [Kind::ToolCatalogSnapshot];
+    let unattributed = [Kind::ToolCatalogSnapshot, Kind::Heartbeat];
     let no_session = [Kind::Correction, Kind::Annotation, Kind::CaseNote];
     for kind in Kind::ALL.iter().copied().filter(|kind| !kind.rules().reserved) {
         let user: &[_] =
@@ -289,6 +289,17 @@ fn a_session_id_can_stand_in_a_url() {
 }
 
 #[test]
+fn what_the_server_writes_has_no_producers_signature() {
+    let signature = json!({ "key": "billing-key-1", "value": "ab".repeat(64) });
+    let signed = [("/signature", signature)];
+    assert_outcome(Kind::LegalHold, &signed, &["/signature field_invalid"]);
+    assert_outcome(Kind::Prompt, &signed, &[]);
+    let short = [("/signature/value", json!("ab".repeat(63)))];
+    let draft = super::records::parse(&with(Kind::Prompt, &short)).unwrap_err();
+    assert_eq!(draft.errors[0].pointer, "/signature/value");
+}
+
+#[test]
 fn a_kind_belongs_to_clients_or_to_the_server() {
     use crate::record::{Draft, Event};
 
@@ -298,7 +309,7 @@ fn a_kind_belongs_to_clients_or_to_the_server() {
         let posted = with(*kind, &[("/source", source)]);
         let draft = Draft::parse(posted.to_string().as_bytes()).unwrap();
         let by_client = Event::try_from(draft.clone());
-        let by_server = Event::by_server(Draft { source: None, ..draft });
+        let by_server = Event::by_server(Draft { signature: None, source: None, ..draft });
         assert_eq!(by_client.is_ok(), !kind.rules().reserved, "{kind}");
         assert_eq!(by_server.is_ok(), kind.rules().reserved, "{kind}");
         assert!(check(&record).is_ok(), "{kind}");
