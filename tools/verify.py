@@ -402,13 +402,25 @@ Agent   { charter_digest?: Digest, id: Id, instance_id?: Id, name?: Name, operat
 Source  { captured?: "full" | "truncated" | "absent", format?: Name, link_confidence?: "stated" | "inferred",
           observed_by: ObservedBy, producer: Id, producer_seq?: UInt }
 ObservedBy     "agent_process" | "tool_executor" | "mcp_gateway" | "llm_gateway" | "egress_proxy" | "idp" | "imported"
+Signature      { key: Id, value: Hex128 }
 Trace          { parent_span_id?: Hex16, span_id: Hex16, trace_id: Hex32 }
 AuthMethod     "api_key" | "certificate" | "device" | "magic_link" | "oauth" | "passkey" | "password" | "sso" | "unknown"
 Crud           "c" | "r" | "u" | "d"
 Effect         "read" | "write" | "destructive" | "external"
-Flag           "delegation_missing" | "orphan_api_call" | "orphan_tool_invocation"
+Flag           "after_session_end" | "agent_uses_user_token" | "approval_missing" | "approval_not_bound" |
+                 "arguments_invalid" | "audience_mismatch" | "backdated" | "calls_exceeded" | "content_incomplete" |
+                 "delegate_mismatch" | "delegation_expired" | "delegation_missing" | "delegation_revoked" |
+                 "delegation_unknown" | "delegation_widened" | "effect_exceeded" | "influenced_by_untrusted" |
+                 "late" | "orphan_api_call" | "orphan_tool_invocation" | "refusal_burst" | "scope_exceeded" |
+                 "secret_redacted" | "subject_mismatch" | "task_mismatch" | "tool_definition_changed" |
+                 "tool_first_use" | "tool_not_in_catalog"
 Gap            "producer_seq_missing" | "requested_not_completed" | "session_unterminated" | "late" | "trace_incomplete"
+                 | "heartbeat_missed"
 Phase          "requested" | "completed"
+Policy         { approvals?: Effect[], catalog?: "known" | "required", content_required?: Bool, detections_off?: Name[],
+                 grants_outlive_sessions?: Bool, mode: "strict" | "observe", redact_secrets?: Bool,
+                 retention_days?: UInt }
+Reach          { all?: Bool, record?: Id, session?: Id, user?: Id }
 Rel            "about" | "authorized_by" | "completes" | "corrects" | "handed_off_from" | "informed_by" | "triggered_by"
 ToolDefinition { annotations?: { destructive?: Bool, idempotent?: Bool, open_world?: Bool, read_only?: Bool },
                  backend?: Name, definition_digest: Digest, description_digest?: Digest, input_schema_digest?: Digest,
@@ -417,13 +429,13 @@ UserType       "human" | "organization" | "service"
 
 Record         { id?: RecordId, kind: Kind, occurred_at: Time, source: Source, user?: User, session?: Session,
                  agent?: Agent, delegation?: Id, causes?: { id: RecordId, rel: Rel }[], trace?: Trace, data?: Later,
-                 content?: Content, labels?: Labels }
+                 content?: Content, labels?: Labels, signature?: Signature }
 Entry          { agent?: Agent, causes?: { entry_hash: Digest, id: RecordId, rel: Rel, seq: UInt }[],
                  content?: { bytes: UInt, digest: Digest, name: PartName }[], data?: Later, delegation?: Id,
                  flags?: Flag[], id: RecordId, kind: Kind, labels?: Labels, ledger: Ledger, occurred_at: Time,
                  prev?: Digest, received_at: Time, seq: UInt,
                  session?: { id: Id, login_session_id?: Id, n: UInt, prev?: Digest, turn_id?: Id },
-                 source?: Source, trace?: Trace, user?: User, v: UInt }
+                 signature?: Signature, source?: Source, trace?: Trace, user?: User, v: UInt }
 Archive        { archive: UInt, content: "kept" | "withheld", from: UInt, ledger: Text, origin: Text, size: UInt,
                  software: Text, to: UInt }
 """
@@ -432,7 +444,8 @@ POSTED_DATA = """
 session_start          { auth: { amr?: Name[], issuer: Id, mfa?: Bool, method: AuthMethod }, expires_at: Time, ip?: Name,
                          previous_id?: Id, task_id?: Id, user_agent?: Line }
 session_end            { ended_by?: Id, reason: "logout" | "expired" | "revoked" | "completed" | "admin" }
-delegation_grant       { allowed_effects?: Effect[], approved_tools?: Name[], audience: Id[1+], claims_profile?: Name,
+delegation_grant       { actors?: Id[], allowed_effects?: Effect[], approved_tools?: Name[], audience: Id[1+],
+                         claims_profile?: Name,
                          credential: { alg?: Name, cnf_jkt?: Name, id: Id, type: Name }, delegate: Id, delegation: Id,
                          expires_at: Time, issued_at: Time, issuer: Id, lifetime_basis: "login_session" | "grant",
                          max_calls?: UInt, parent?: Id, scopes: Id[1+], subject: Id, task_id?: Id }
@@ -447,12 +460,13 @@ model_output           { finish_reasons: Name[1+],
                          usage?: { cached_input_tokens?: UInt, input_tokens?: UInt, output_tokens?: UInt,
                                    reasoning_tokens?: UInt } }
 tool_invocation        { call_id?: Id, catalog_id?: Id, definition_digest?: Digest, effect?: Effect,
-                         idempotency_key?: Id, phase?: Phase, server?: Name, tool: Name }
+                         idempotency_key?: Id, phase?: Phase, scopes?: Id[], server?: Name, task_id?: Id,
+                         tool: Name }
 tool_result            { call_id?: Id, duration_ms?: UInt, error_type?: Name,
                          status: "success" | "error" | "denied" | "timeout" | "unknown" }
-api_call               { credential_id?: Id, crud?: Crud, method: Name, on_behalf_of?: Id, operation?: Name,
+api_call               { audience?: Id, credential_id?: Id, crud?: Crud, method: Name, on_behalf_of?: Id, operation?: Name,
                          phase?: Phase,
-                         resources?: { id: Id, type: Name }[], service?: Name, status_code?: UInt,
+                         resources?: { id: Id, type: Name }[], scopes?: Id[], service?: Name, status_code?: UInt,
                          upstream_request_id?: Id, url?: Url }
 authorization_decision { decision: "allow" | "deny" | "require_approval" | "modify", effect?: Effect, enforced?: Bool,
                          obligations?: Name[], policy: { digest?: Digest, id: Id, version?: Name }, task_id?: Id,
@@ -471,23 +485,27 @@ error                  { error_type: Name }
 app_event              { action: Name, actor: { id: Id, name?: Name, type: Name },
                          context?: { location: Name, user_agent?: Line }, crud?: Crud, is_failure?: Bool,
                          targets: { id: Id, name?: Name, type: Name }[1+], version?: UInt }
+heartbeat              { interval_ms: UInt, last_seq?: UInt }
 correction             { pointers?: Line[] }
 annotation             { adds_cause?: Rel, topic?: Name }
 case_note              { case_id: Id }
 """
 
 RESERVED_DATA = """
-capture_gap            { count?: UInt, first?: UInt, gap: Gap, last?: UInt, producer?: Id }
-ingest_refusal         { claimed_agent?: Id, claimed_id?: Id, claimed_kind?: Name, claimed_session?: Id,
-                         claimed_user?: Id, code: Name, token_id?: Id }
+capture_gap            { count?: UInt, first?: UInt, gap: Gap, last?: UInt, producer?: Id, since?: Time }
+ingest_refusal         { bytes?: UInt, claimed_agent?: Id, claimed_id?: Id, claimed_kind?: Name,
+                         claimed_producer?: Id, claimed_session?: Id, claimed_user?: Id, code: Name, count?: UInt,
+                         token_id?: Id }
 flag                   { code: Flag, detection_id?: Id, severity: "info" | "low" | "medium" | "high" }
 log_access             { actor: Id, calls?: UInt, last_at?: Time, operation: Name, records?: UInt }
 log_export             { actor: Id, content?: Bool, end: UInt, format: Name, start: UInt }
-erasure                { actor: Id, parts: UInt, reason: Line, records: UInt }
+erasure                { actor: Id, authority: Line, parts: UInt, reach: Reach, reason: Line, records: UInt }
 retention_purge        { before: Time, parts: UInt, policy: Name, records: UInt }
-legal_hold             { actor: Id, hold_id: Id, reason: Line, state: "placed" | "released" }
+legal_hold             { actor: Id, hold_id: Id, reach: Reach, reason: Line, state: "placed" | "released" }
 key_rotation           { actor: Id, new_key: Line, old_key: Line }
-config_change          { actor: Id, setting: Name }
+config_change          { actor: Id, policy?: Policy, setting: Name }
+producer_key           { actor: Id, key_id: Id, producer: Id, public_key: Digest, state: "registered" | "revoked",
+                         valid_from?: Time, valid_until?: Time }
 genesis                { key: Line, origin: Id, software: Name }
 """
 
@@ -553,6 +571,7 @@ CAUSES = """
 | | | `about` | ANY | 0 | 256 |
 | | | `informed_by` | CONTEXT | 0 | 256 |
 | | | `authorized_by` | AUTHORITY | 0 | 256 |
+| `heartbeat` | none | (no relations) | | | |
 | `correction` | user | `corrects` | ANY | 1 | 256 |
 | | | `informed_by` | ANY | 0 | 256 |
 | | | `authorized_by` | AUTHORITY | 0 | 256 |
@@ -563,7 +582,7 @@ CAUSES = """
 | | | `informed_by` | ANY | 0 | 256 |
 | `flag` | none | `about` | ANY | 1 | 256 |
 | `capture_gap`, `ingest_refusal`, `log_access`, `erasure`, `legal_hold` | none | `about` | ANY | 0 | 256 |
-| `log_export`, `retention_purge`, `key_rotation`, `config_change`, `genesis` | none | (no relations) | | | |
+| `log_export`, `retention_purge`, `key_rotation`, `config_change`, `producer_key`, `genesis` | none | (no relations) | | | |
 """
 
 CAUSE_SETS = """
@@ -956,6 +975,8 @@ class Reading:
         ):
             if need in NEEDS[kind] and need not in fields:
                 self.fault(f"/{need}", code, rule)
+        if "signature" in fields and "id" not in fields:
+            self.fault("/id", "field_missing", "R-SIGN-1")
         if fields.get("session", {}).get("id") in (".", ".."):
             self.fault("/session/id", "field_invalid", "R-SESS-2")
         self.identities(fields.get("user"), fields.get("agent"))
@@ -1029,6 +1050,7 @@ SCALARS: dict[str, Callable[[Reading, Any, str], Any]] = {
     "Digest": lambda reading, value, at: reading.hex(value, at, 64),
     "Hex16": lambda reading, value, at: reading.hex(value, at, 16),
     "Hex32": lambda reading, value, at: reading.hex(value, at, 32),
+    "Hex128": lambda reading, value, at: reading.hex(value, at, 128),
     "Time": Reading.time,
     "UInt": Reading.uint,
     "Bool": Reading.bool,
@@ -1122,6 +1144,7 @@ def parse_entry(data: bytes) -> dict[str, Any]:
         (len(content) > MAX_PARTS, "R-ENTRY-4: too many parts of content"),
         (any(part["bytes"] > MAX_PART for part in content), "R-ENTRY-4: a part of content is too large"),
         (("source" in fields) == (kind in RESERVED), "R-ENTRY-6: source is there for exactly the posted kinds"),
+        ("signature" in fields and kind in RESERVED, "R-SIGN-2: the server writes without a producer's signature"),
         (not flags <= set(fields.get("flags", [])), "R-ENTRY-7: a flag is not there"),
         (not ascending(fields.get("flags", [])), "R-ENTRY-7: flags are not sorted"),
         (not ascending(names), "R-ENTRY-8: content is not sorted"),

@@ -237,6 +237,15 @@ fn flags() -> Vec<Vector> {
     vec![
         yes("R-FLAG-1", "a flag", orphan(json!(["orphan_tool_invocation"]))),
         no("R-FLAG-1", "a flag that does not exist", flagged(json!(["suspicious"]))),
+        yes("R-FLAG-1", "flags of the state of the ledger", {
+            flagged(json!(["delegation_expired", "secret_redacted", "tool_definition_changed"]))
+        }),
+        yes("R-SIGN-2", "a producer's signature", {
+            with(entry(), |entry| entry["signature"] = signature())
+        }),
+        no("R-SIGN-2", "a signature of what the server writes", {
+            with(genesis(), |entry| entry["signature"] = signature())
+        }),
         no("R-FLAG-2", "the flag of an orphan is not there", orphan(json!(["orphan_api_call"]))),
         yes("R-ENTRY-7", "two flags, sorted", {
             orphan(json!(["orphan_api_call", "orphan_tool_invocation"]))
@@ -250,6 +259,10 @@ fn flags() -> Vec<Vector> {
     ]
 }
 
+fn signature() -> Value {
+    json!({ "key": "billing-key-1", "value": "0a".repeat(64) })
+}
+
 /// An entry of every kind that only the server writes.
 fn written_by_the_server() -> Vec<Vector> {
     let data = [
@@ -261,14 +274,20 @@ fn written_by_the_server() -> Vec<Vector> {
         ("flag", json!({ "code": "orphan_api_call", "severity": "high" })),
         ("log_access", json!({ "actor": "tok_1", "operation": "search", "records": 3 })),
         ("log_export", json!({ "actor": "tok_1", "start": 0, "end": 256, "format": "archive" })),
-        ("erasure", json!({ "actor": "tok_1", "reason": "asked for", "records": 1, "parts": 2 })),
+        (
+            "erasure",
+            json!({
+                "actor": "tok_1", "authority": "GDPR Art. 17", "parts": 2,
+                "reach": { "record": "p-1" }, "reason": "asked for", "records": 1,
+            }),
+        ),
         (
             "retention_purge",
             json!({ "before": "2026-01-01T00:00:00Z", "policy": "p", "records": 1, "parts": 1 }),
         ),
         (
             "legal_hold",
-            json!({ "actor": "tok_1", "hold_id": "h", "reason": "r", "state": "placed" }),
+            json!({ "actor": "tok_1", "hold_id": "h", "reach": { "all": true }, "reason": "r", "state": "placed" }),
         ),
         ("key_rotation", json!({ "actor": "tok_1", "new_key": "k", "old_key": "o" })),
         ("config_change", json!({ "actor": "tok_1", "setting": "policy" })),
@@ -279,6 +298,29 @@ fn written_by_the_server() -> Vec<Vector> {
         (
             "log_export",
             json!({ "actor": "tok_1", "content": true, "end": 9, "format": "ndjson", "start": 0 }),
+        ),
+        (
+            "config_change",
+            json!({
+                "actor": "tok_1",
+                "policy": { "approvals": ["external"], "catalog": "required", "mode": "observe", "retention_days": 90 },
+                "setting": "policy",
+            }),
+        ),
+        (
+            "producer_key",
+            json!({
+                "actor": "tok_1", "key_id": "k-1", "producer": "billing-1", "public_key": "0a".repeat(32),
+                "state": "registered", "valid_from": "2026-11-24T00:00:00Z",
+            }),
+        ),
+        (
+            "capture_gap",
+            json!({ "gap": "heartbeat_missed", "producer": "billing-1", "since": "2026-11-24T00:00:00Z" }),
+        ),
+        (
+            "ingest_refusal",
+            json!({ "bytes": 812, "claimed_producer": "billing-1", "code": "session_ended", "count": 40 }),
         ),
     ];
     let mut all = Vec::new();

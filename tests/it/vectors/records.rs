@@ -25,6 +25,7 @@ pub(super) fn vectors() -> Vec<Vector> {
         looks(),
         outcomes(),
         own_flags(),
+        signatures(),
     ]
     .concat()
 }
@@ -699,8 +700,7 @@ fn kinds() -> Vec<Vector> {
             &{
                 let mut record = prompt();
                 record["kind"] = json!("legal_hold");
-                record["data"] =
-                    json!({ "actor": "a", "hold_id": "h", "reason": "r", "state": "placed" });
+                record["data"] = json!({ "actor": "a", "hold_id": "h", "reach": { "all": true }, "reason": "r", "state": "placed" });
                 record
             },
             ("/kind", "kind_reserved"),
@@ -870,6 +870,7 @@ fn one_of_each() -> Vec<Value> {
                 "targets": [{ "id": "t", "type": "team" }], "context": { "location": "192.0.2.1" },
             }),
         ),
+        posted("heartbeat", json!({ "interval_ms": 60_000, "last_seq": 41 })),
         acted("correction", "corrects", json!({ "pointers": ["/data/tool"] }), json!({})),
         about("annotation", json!({})),
         about("case_note", json!({ "case_id": "c-9" })),
@@ -914,4 +915,37 @@ fn api_calls() -> Vec<Vector> {
 fn own_flags() -> Vec<Vector> {
     let orphan = with(without(call(), "/causes"), "/source/observed_by", "mcp_gateway");
     vec![yes("R-FLAG-2", "the flag of an API call that nothing explains", &orphan)]
+}
+
+fn signatures() -> Vec<Vector> {
+    let signature = json!({ "key": "billing-key-1", "value": "0a".repeat(64) });
+    let signed = with(prompt(), "/signature", signature);
+    let heartbeat = {
+        let data = json!({ "interval_ms": 60_000 });
+        let record = without(acted("heartbeat", "about", data, json!({})), "/causes");
+        without(without(record, "/user"), "/session")
+    };
+    let short = with(signed.clone(), "/signature/value", "0a".repeat(63));
+    vec![
+        yes("R-SIGN-1", "a record that is signed", &signed),
+        no("R-SIGN-1", "a signature and no id", &without(signed, "/id"), ("/id", "field_missing")),
+        no("R-HEX-1", "a signature of 63 bytes", &short, ("/signature/value", "field_invalid")),
+        yes("R-USER-1", "a producer that is alive, and no user", &heartbeat),
+        no(
+            "R-CAUSE-1",
+            "a heartbeat that is about something",
+            &acted("heartbeat", "about", json!({ "interval_ms": 60_000 }), json!({})),
+            ("/causes/0/rel", "cause_invalid"),
+        ),
+        yes(
+            "R-DATA-1",
+            "an invocation with the scopes that it uses",
+            &with(with(invocation(), "/data/scopes", json!(["pay"])), "/data/task_id", "t-1"),
+        ),
+        yes(
+            "R-DATA-1",
+            "a call with the audience of its credential",
+            &with(call(), "/data/audience", "bank.example"),
+        ),
+    ]
 }
