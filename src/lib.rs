@@ -21,6 +21,7 @@
 //! |--------|---------|------------|------|
 //! | canon  | one value, one byte string, one digest | - | blake3 sha2 serde_json_canonicalizer |
 //! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | caseless |
+//! | secrets | finds secrets in content, by rules as data | canon | regex aho_corasick |
 //! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |
 //! | seal   | keys, signed notes, checkpoints, cosignatures | canon proof | ed25519_dalek |
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
@@ -42,5 +43,6 @@ pub mod proof;
 pub mod record;
 pub mod seal;
 pub mod search;
+pub mod secrets;
 pub mod store;
 pub mod verify;
