@@ -67,14 +67,20 @@ pub fn redact_text(text: &str) -> Option<String> {
 struct Found(BTreeSet<usize>);
 
 impl Found {
-    /// `None` if there is no keyword.
+    /// `None` if there is none.
     fn in_bytes(bytes: &[u8]) -> Option<Self> {
         let Some(keywords) = &*KEYWORDS else { return Some(Self((0..RULES.len()).collect())) };
         // Looking for the first one alone is what makes text without any fast.
         let first = keywords.find(bytes)?;
         let rest = bytes.get(first.start()..).unwrap_or(bytes);
         let hits = keywords.find_overlapping_iter(rest).map(|hit| hit.pattern().as_usize());
-        Some(Self(hits.filter_map(|pattern| RULE_OF.get(pattern).copied()).collect()))
+        let mut found: BTreeSet<_> =
+            hits.filter_map(|pattern| RULE_OF.get(pattern).copied()).collect();
+        found.retain(|place| {
+            let also = RULES.get(*place).and_then(|rule| rule.also);
+            also.is_none_or(|byte| rest.contains(&byte))
+        });
+        (!found.is_empty()).then_some(Self(found))
     }
 
     fn patterns(&self) -> impl Iterator<Item = &'static (Rule, Regex)> {

@@ -14,6 +14,8 @@ pub(super) struct Rule {
     pub(super) keywords: &'static [&'static str],
     /// How many bits a character of the secret tells at least; less is a placeholder, or prose.
     pub(super) entropy: f64,
+    /// A character that is in everything that matches, for rules whose keywords are common.
+    pub(super) also: Option<u8>,
 }
 
 const fn rule(
@@ -22,7 +24,7 @@ const fn rule(
     pattern: &'static str,
     entropy: f64,
 ) -> Rule {
-    Rule { id, pattern, keywords, entropy }
+    Rule { id, pattern, keywords, entropy, also: None }
 }
 
 /// Names that stand before a secret, in the ways in which they are written.
@@ -145,7 +147,6 @@ pub(super) const RULES: &[Rule] = &[
     rule("npm-token", &["npm_"], r"\bnpm_[0-9A-Za-z]{36}", 3.0),
     rule("pypi-token", &["pypi-AgE"], r"\bpypi-AgE[0-9A-Za-z_\-]{50,1000}", 3.0),
     rule("rubygems-token", &["rubygems_"], r"\brubygems_[0-9a-f]{48}", 2.5),
-    rule("crates-io-token", &["cio"], r"\bcio[0-9A-Za-z]{32}\b", 3.5),
     rule("docker-token", &["dckr_"], r"\bdckr_(?:pat|oat)_[0-9A-Za-z_\-]{27,64}", 3.0),
     rule(
         "twilio-key",
@@ -157,8 +158,21 @@ pub(super) const RULES: &[Rule] = &[
         3.0,
     ),
     rule("sendgrid-key", &["SG."], r"\bSG\.[0-9A-Za-z_\-]{20,24}\.[0-9A-Za-z_\-]{39,50}", 3.0),
-    rule("mailgun-key", &["key-"], r"\bkey-[0-9a-f]{32}\b", 3.0),
-    rule("mailchimp-key", &["-us"], r"\b[0-9a-f]{32}-us[0-9]{1,2}\b", 3.0),
+    rule(
+        "mailgun-key",
+        &[
+            "key-0", "key-1", "key-2", "key-3", "key-4", "key-5", "key-6", "key-7", "key-8",
+            "key-9", "key-a", "key-b", "key-c", "key-d", "key-e", "key-f",
+        ],
+        r"\bkey-[0-9a-f]{32}\b",
+        3.0,
+    ),
+    rule(
+        "mailchimp-key",
+        &["-us1", "-us2", "-us3", "-us4", "-us5", "-us6", "-us7", "-us8", "-us9"],
+        r"\b[0-9a-f]{32}-us[0-9]{1,2}\b",
+        3.0,
+    ),
     rule("azure-storage-key", &["AccountKey="], r"AccountKey=([0-9A-Za-z+/]{86}==)", 3.0),
     rule("azure-ad-secret", &["Q~"], r"\b[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.\-]{31,34}", 3.0),
     rule("azure-sas", &["sig="], r"[?&]sig=([0-9A-Za-z%+/]{43,64}={0,2})", 3.0),
@@ -227,12 +241,15 @@ pub(super) const RULES: &[Rule] = &[
         3.0,
     ),
     rule("whence-token", &["whence_"], r"\bwhence_[0-9A-Za-z_\-]{20,200}", 3.0),
-    rule(
-        "url-password",
-        &["://"],
-        r"[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s/?#@:\[\]\x22'<>]{0,100}:([^\s/?#@\[\]\x22'<>]{3,200})@",
-        0.0,
-    ),
+    Rule {
+        also: Some(b'@'),
+        ..rule(
+            "url-password",
+            &["://"],
+            r"[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s/?#@:\[\]\x22'<>]{0,100}:([^\s/?#@\[\]\x22'<>]{3,200})@",
+            0.0,
+        )
+    },
     rule(
         "bearer-token",
         &["Bearer ", "bearer ", "BEARER "],

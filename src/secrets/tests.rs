@@ -90,7 +90,6 @@ fn samples() -> Vec<Sample> {
         bare("npm-token", format!("np{}{}", "m_", word(36))),
         bare("pypi-token", format!("pypi-{}{}", "AgE", word(120))),
         bare("rubygems-token", format!("ruby{}{}", "gems_", hex(48))),
-        bare("crates-io-token", format!("ci{}{}", "o", word(32))),
         bare("docker-token", format!("dck{}{}", "r_pat_", word(27))),
         bare("twilio-key", format!("S{}{}", "K", hex(32))),
         bare("sendgrid-key", format!("S{}{}.{}", "G.", word(22), word(43))),
