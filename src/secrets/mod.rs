@@ -95,11 +95,19 @@ fn redact_value(value: &mut Value, found: &Found) -> bool {
             without_secrets(text, found).map(|without| *text = without).is_some()
         }
         Value::Array(elements) => {
-            elements.iter_mut().fold(false, |changed, value| redact_value(value, found) || changed)
+            let mut changed = false;
+            for element in elements {
+                changed |= redact_value(element, found);
+            }
+            changed
         }
-        Value::Object(members) => members
-            .iter_mut()
-            .fold(false, |changed, (name, value)| redact_member(name, value, found) || changed),
+        Value::Object(members) => {
+            let mut changed = false;
+            for (name, member) in members {
+                changed |= redact_member(name, member, found);
+            }
+            changed
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -46,6 +46,7 @@ fn digits(count: usize) -> String {
 /// A rule, what stands before the secret, the secret, and what stands after it.
 type Sample = (&'static str, String, String, String);
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn samples() -> Vec<Sample> {
     let bare = |id, secret: String| (id, "see ".to_owned(), secret, " there".to_owned());
     let within = |id, before: &str, secret: String, after: &str| {
@@ -53,7 +54,8 @@ fn samples() -> Vec<Sample> {
     };
     let begin = |what: &str| format!("{}{what}PRIVATE KEY-----", "-----BEGIN ");
     let end = |what: &str| format!("-----{}{what}PRIVATE KEY-----", "END ");
-    let jwt = format!("ey{}.ey{}.{}", format!("J{}", word(30)), format!("J{}", word(60)), word(43));
+    let (head, claims) = (format!("J{}", word(30)), format!("J{}", word(60)));
+    let jwt = format!("ey{head}.ey{claims}.{}", word(43));
     vec![
         bare("private-key", format!("{}\n{}\n{}", begin(""), word(200), end(""))),
         bare("private-key", format!("{}\n{}\n{}", begin("RSA "), word(200), end("RSA "))),
@@ -231,14 +233,12 @@ proptest! {
         pieces in proptest::collection::vec((any::<String>(), 0..70_usize, any::<bool>()), 0..6),
     ) {
         let samples = samples();
-        let text: String = pieces
-            .iter()
-            .map(|(noise, place, cut)| {
-                let (_, before, secret, after) = &samples[place % samples.len()];
-                let after = if *cut { "" } else { after };
-                format!("{noise}{before}{secret}{after}")
-            })
-            .collect();
+        let mut text = String::new();
+        for (noise, place, cut) in &pieces {
+            let (_, before, secret, after) = &samples[place % samples.len()];
+            let after = if *cut { "" } else { after };
+            text.extend([noise.as_str(), before, secret, after]);
+        }
         let part = canon::to_bytes(&json!({ "text": text, "list": [text] })).unwrap();
         if let Some(found) = redact(&part) {
             let value: Value = serde_json::from_slice(&found).unwrap();
@@ -250,6 +250,7 @@ proptest! {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a speed is measured, and not judged")]
 fn text_without_secrets_is_passed_over_quickly() {
     let text =
         "The agent read the invoice, asked for the amount, and paid 420.00 EUR to the bank. ";
