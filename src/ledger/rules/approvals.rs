@@ -1,9 +1,9 @@
 //! R12: a person's approval is there where it is needed, and was given for just this.
 
-use super::super::known::{self, Look};
-use super::super::{StoredPart, SubmitError};
 use super::{Case, Evidence};
 use crate::canon::ContentDigest;
+use crate::ledger::known::{self, Look};
+use crate::ledger::{StoredPart, SubmitError};
 use crate::record::data::{Decision, ToolInvocation};
 use crate::record::{Data, Entry, Flag, Kind, Rel};
 

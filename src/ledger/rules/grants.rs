@@ -1,9 +1,9 @@
 //! R7 and R8: what an agent does is within a grant that was alive.
 
-use super::super::SubmitError;
-use super::super::known::Look;
-use super::super::state::Grant;
 use super::Case;
+use crate::ledger::SubmitError;
+use crate::ledger::known::Look;
+use crate::ledger::state::Grant;
 use crate::record::data::{ApiCall, DelegationGrant, LifetimeBasis, ToolInvocation};
 use crate::record::text::ExternalId;
 use crate::record::{Data, Flag, same_identity};
