@@ -32,6 +32,7 @@ pub mod placement;
 pub mod rules;
 pub mod schema;
 pub mod shown;
+mod signed;
 pub mod source;
 pub mod subject;
 pub mod text;

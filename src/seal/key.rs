@@ -86,6 +86,11 @@ impl SigningKey {
         VerifierKey::new(name, KeyKind::Cosignature, self.0.verifying_key())
     }
 
+    /// The public half, which has no name.
+    pub(super) fn verifying_key(&self) -> VerifyingKey {
+        self.0.verifying_key()
+    }
+
     /// The Ed25519 signature of a message. What is signed must be one of this room's formats, so that
     /// no signature can be taken for another.
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {

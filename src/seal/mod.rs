@@ -16,6 +16,7 @@ mod cosignature;
 mod error;
 mod key;
 mod note;
+mod producer;
 mod tlog_proof;
 
 pub use checkpoint::{Checkpoint, Origin, SignedCheckpoint, UnverifiedCheckpoint};
@@ -23,4 +24,5 @@ pub use cosignature::Cosigner;
 pub use error::{Error, Part};
 pub use key::{KeyKind, KeyName, NAME_BYTES_MAX, SigningKey, VerifierKey};
 pub use note::{NOTE_BYTES_MAX, Note, NoteSignature, SIGNATURES_MAX, Verified};
+pub use producer::ProducerVerifier;
 pub use tlog_proof::{EXTRA_BYTES_MAX, PROOF_HASHES_MAX, TlogProof};

@@ -38,7 +38,7 @@ fn seal(event: &Event, seq: u64, received_at: Timestamp, flags: &[Flag]) -> Seal
     Entry::seal(event, place).unwrap()
 }
 
-fn with_id(record: &Value) -> Event {
+pub(super) fn with_id(record: &Value) -> Event {
     check(record).unwrap().with_id_if_absent("made-by-the-server".parse().unwrap())
 }
 
@@ -47,7 +47,7 @@ fn seq_of(event: &Event) -> u64 {
     if event.kind() == Kind::Genesis { 0 } else { 41 }
 }
 
-fn sealed(event: &Event) -> Vec<u8> {
+pub(super) fn sealed(event: &Event) -> Vec<u8> {
     seal(event, seq_of(event), Timestamp::EPOCH, &[]).bytes
 }
 

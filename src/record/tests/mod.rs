@@ -5,3 +5,4 @@ mod laws;
 mod limits;
 mod records;
 mod rules;
+mod signed;
