@@ -16,10 +16,10 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::reading::{self, Params};
 use super::streaming;
-use crate::access::Action;
+use crate::access::{Action, Grant};
 use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
 use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, StoredPart, View};
-use crate::record::{Entry, Event, Flag, Timestamp};
+use crate::record::{Code, Entry, Event, Flag, Invalid, Timestamp};
 
 /// What an answer to appended records includes.
 #[derive(Debug, Deserialize)]
@@ -116,10 +116,10 @@ pub(super) async fn append(
     let form = Form::of(&parts.headers)?;
     let read = reading::body(&app, &parts.headers, body).await?;
     let (records, is_list) = if read.bytes.len() <= INLINE_BYTES_MAX {
-        prepare(&ledger, form, &read.bytes)?
+        prepare(&ledger, &grant, form, &read.bytes)?
     } else {
         let (ledger, bytes) = (ledger.clone(), read.bytes.clone());
-        blocking(move || prepare(&ledger, form, &bytes)).await?
+        blocking(move || prepare(&ledger, &grant, form, &bytes)).await?
     };
     let receipts = ledger.submit(records).await?;
     drop(read);
@@ -167,9 +167,18 @@ impl Form {
 }
 
 /// Parses, checks and prepares what was posted. Says whether it was a list.
-fn prepare(ledger: &Ledger, form: Form, bytes: &[u8]) -> Result<(Vec<Prepared>, bool), ApiError> {
-    let one =
-        |bytes: &[u8]| -> Result<Prepared, ApiError> { Ok(ledger.prepare(Event::parse(bytes)?)?) };
+fn prepare(
+    ledger: &Ledger,
+    grant: &Grant,
+    form: Form,
+    bytes: &[u8],
+) -> Result<(Vec<Prepared>, bool), ApiError> {
+    let one = |bytes: &[u8]| -> Result<Prepared, ApiError> {
+        let event = Event::parse(bytes)?;
+        check_sender(grant, &event)?;
+        ledger.check_signature(&event)?;
+        Ok(ledger.prepare(event)?)
+    };
     if form == Form::Ndjson {
         let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
         return Ok((all(lines, one)?, true));
@@ -181,6 +190,20 @@ fn prepare(ledger: &Ledger, form: Form, bytes: &[u8]) -> Result<(Vec<Prepared>, 
     let records: Vec<&RawValue> = serde_json::from_slice(bytes)
         .map_err(|_| ApiError::bad_request("json_invalid", "the body is not JSON"))?;
     Ok((all(records.into_iter().map(|record| record.get().as_bytes()), one)?, true))
+}
+
+/// Refuses a record that the token may not append (SPEC 2.8).
+pub(super) fn check_sender(grant: &Grant, event: &Event) -> Result<(), Invalid> {
+    let refused = |pointer, message| Invalid::one(pointer, Code::ProducerForbidden, message);
+    if !grant.covers_kind(event.kind().as_str()) {
+        return Err(refused("/kind", "the token may not append records of this kind"));
+    }
+    let producer = event.source().map(|source| &*source.producer);
+    if producer.is_some_and(|producer| !grant.covers_producer(producer)) {
+        let message = "the token may not append records of this producer";
+        return Err(refused("/source/producer", message));
+    }
+    Ok(())
 }
 
 fn all<'a>(

@@ -5,8 +5,10 @@ use std::sync::mpsc::Receiver;
 
 use tokio::sync::oneshot;
 
+use super::producers::Producers;
 use super::view::{Progress, Published};
 use super::{Receipt, SubmitError};
+use crate::record::data::ProducerKey;
 use crate::record::shown::with_causes;
 use crate::store::{Appender, Batch};
 
@@ -17,6 +19,8 @@ pub(super) type Reply = oneshot::Sender<Result<Vec<Receipt>, SubmitError>>;
 pub(super) struct Built {
     pub(super) batch: Batch,
     pub(super) published: Published,
+    /// What the batch says of keys of producers, in its order.
+    pub(super) producer_keys: Vec<ProducerKey>,
     pub(super) answers: Vec<(Reply, Result<Vec<Receipt>, SubmitError>)>,
 }
 
@@ -35,7 +39,12 @@ impl Built {
 ///
 /// After a failed commit it never writes again: what is on disk is unknown, and to go on would risk
 /// two checkpoints of one size. Only opening the ledger again can tell.
-pub(super) fn run(mut appender: Appender, built: &Receiver<Built>, progress: &Arc<Progress>) {
+pub(super) fn run(
+    mut appender: Appender,
+    built: &Receiver<Built>,
+    progress: &Arc<Progress>,
+    producers: &Producers,
+) {
     // However this thread ends, nobody may wait for it after that: not even if it panics.
     let halt = progress.halt_on_drop();
     for mut built in built {
@@ -52,6 +61,7 @@ pub(super) fn run(mut appender: Appender, built: &Receiver<Built>, progress: &Ar
                 built.refuse();
                 return;
             }
+            producers.learn(built.producer_keys);
             progress.publish(built.published);
         }
         for (reply, answer) in built.answers {

@@ -19,6 +19,7 @@ mod import;
 mod known;
 mod open;
 mod prepare;
+mod producers;
 mod queue;
 mod receipt;
 mod registry;

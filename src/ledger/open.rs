@@ -4,6 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::known::Known;
+use super::producers::Producers;
 use super::queue::{self, Ledger};
 use super::sequencer::Sequencer;
 use super::view::{Progress, Published};
@@ -117,6 +118,7 @@ fn start(
 ) -> Result<(Ledger, Threads), Error> {
     let Opened { meta, appender, reader, .. } = opened;
     let Head { tree, last, received_at, checkpoint } = head;
+    let producers = Arc::new(Producers::read(&reader, tree.size())?);
     let progress = Progress::new(Published { tree: tree.clone(), checkpoint });
     let (queue, waiting, room) = queue::queue();
     let verifier = key.verifier_key(meta.origin.key_name().clone());
@@ -135,10 +137,10 @@ fn start(
 
     // One batch is committed while the next waits and a third is built; no more are ever in flight.
     let (sender, receiver) = mpsc::sync_channel(1);
-    let committing = Arc::clone(&progress);
+    let committing = (Arc::clone(&progress), Arc::clone(&producers));
     let name = |role: &str| thread::Builder::new().name(format!("{}-{role}", meta.ledger));
     let committer = name("commit")
-        .spawn(move || committer::run(appender, &receiver, &committing))
+        .spawn(move || committer::run(appender, &receiver, &committing.0, &committing.1))
         .map_err(Error::Thread)?;
     let sequencer = name("sequence")
         .spawn(move || queue::run(sequencer, waiting, &sender))
@@ -147,7 +149,9 @@ fn start(
     let ledger = Ledger {
         meta: Arc::new(meta),
         key: Arc::new(verifier),
+        clock: Arc::clone(&environment.clock),
         random: Arc::clone(&environment.random),
+        producers,
         reader,
         progress,
         queue,

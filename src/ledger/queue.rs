@@ -7,11 +7,13 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::committer::{Built, Reply};
+use super::producers::Producers;
 use super::sequencer::Sequencer;
 use super::view::{Following, Progress};
-use super::{Error, Prepared, Random, Receipt, SubmitError, View};
-use crate::record::Event;
+use super::{Clock, Error, Prepared, Random, Receipt, SubmitError, View};
+use crate::record::data::ProducerKey;
 use crate::record::shown::with_causes;
+use crate::record::{Event, Invalid};
 use crate::seal::VerifierKey;
 use crate::store::{Committed, Meta, Reader};
 
@@ -44,7 +46,9 @@ pub(super) struct Waiting {
 pub struct Ledger {
     pub(super) meta: Arc<Meta>,
     pub(super) key: Arc<VerifierKey>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    pub(super) producers: Arc<Producers>,
     pub(super) reader: Reader,
     pub(super) progress: Arc<Progress>,
     pub(super) queue: mpsc::Sender<Waiting>,
@@ -65,6 +69,17 @@ impl Ledger {
     /// Does for a record what can be done before it is queued. Costs CPU time and does not wait.
     pub fn prepare(&self, event: Event) -> Result<Prepared, Error> {
         Prepared::new(event, self.random.as_ref())
+    }
+
+    /// Refuses a record that its producer has to sign, and has not signed rightly. Costs CPU time and
+    /// does not wait.
+    pub fn check_signature(&self, event: &Event) -> Result<(), Invalid> {
+        self.producers.check(event, self.clock.now())
+    }
+
+    /// The keys of producers by their names, each in its newest state.
+    pub fn producer_keys(&self) -> Vec<ProducerKey> {
+        self.producers.list()
     }
 
     /// Takes a request, all of it or none, and answers when it is durable and covered by a signed

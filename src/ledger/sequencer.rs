@@ -15,8 +15,8 @@ use super::{Clock, Error, Prepared, Receipt, SubmitError, rules};
 use crate::canon::{ContentDigest, EntryHash, TreeHash};
 use crate::proof::Tree;
 use crate::record::{
-    CauseLink, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink, Subject,
-    Timestamp,
+    CauseLink, Data, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink,
+    Subject, Timestamp,
 };
 use crate::seal::{Checkpoint, Origin, SigningKey};
 use crate::store::{self, Keys, Reader, StoredPart};
@@ -321,6 +321,10 @@ impl Sequencer {
             })
             .collect();
 
+        let producer_keys = batch.iter().filter_map(|placed| {
+            if let Data::ProducerKey(key) = placed.event.data() { Some(key.clone()) } else { None }
+        });
+        let producer_keys = producer_keys.collect();
         let records = batch
             .into_iter()
             .map(|Placed { event, sealed, causes, content, .. }| {
@@ -333,7 +337,8 @@ impl Sequencer {
             })
             .collect();
         let batch = store::Batch { first_seq, records, tiles, checkpoint: note.to_string() };
-        Ok(Built { batch, published: Published { tree: self.tree.clone(), checkpoint }, answers })
+        let published = Published { tree: self.tree.clone(), checkpoint };
+        Ok(Built { batch, published, producer_keys, answers })
     }
 }
 
