@@ -135,6 +135,8 @@ mod tests {
             name: "ci".to_owned(),
             roles: BTreeSet::from([Role::Writer]),
             ledgers: Scope::All,
+            kinds: None,
+            producers: None,
             created_at_unix: 1,
             expires_at_unix: Some(100),
             digest: token.digest(),

@@ -36,6 +36,8 @@ pub enum Action {
     Investigate,
     /// See who read a ledger, and keep its saved searches.
     Oversee,
+    /// See the keys that producers sign with.
+    SeeKeys,
     /// Make ledgers and tokens.
     Administer,
 }
@@ -49,6 +51,7 @@ impl Role {
             Action::Audit => matches!(self, Self::Auditor),
             Action::Investigate => matches!(self, Self::Investigator),
             Action::Oversee => matches!(self, Self::Investigator | Self::Admin),
+            Action::SeeKeys => matches!(self, Self::Investigator | Self::Auditor | Self::Admin),
             Action::Administer => matches!(self, Self::Admin),
         }
     }
@@ -86,6 +89,12 @@ pub struct Grant {
     pub roles: BTreeSet<Role>,
     /// The ledgers they hold on.
     pub ledgers: Scope,
+    /// The kinds of records that it may append, by their names; all without a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<BTreeSet<String>>,
+    /// The producers whose records it may append; all without a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producers: Option<BTreeSet<String>>,
     /// When it was made, in seconds since 1970 in UTC.
     pub created_at_unix: u64,
     /// When it ends, in seconds since 1970 in UTC.
@@ -111,6 +120,16 @@ impl Grant {
         self.roles.iter().any(|role| role.permits(action))
     }
 
+    /// Whether it may append records of this kind.
+    pub fn covers_kind(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
+    }
+
+    /// Whether it may append records of this producer.
+    pub fn covers_producer(&self, producer: &str) -> bool {
+        self.producers.as_ref().is_none_or(|producers| producers.contains(producer))
+    }
+
     /// Whether the token is still good.
     pub fn is_live(&self, now_unix: u64) -> bool {
         self.expires_at_unix.is_none_or(|end| now_unix < end)
@@ -127,6 +146,8 @@ mod tests {
             name: String::new(),
             roles: BTreeSet::from([role]),
             ledgers,
+            kinds: None,
+            producers: None,
             created_at_unix: 0,
             expires_at_unix: Some(10),
             digest: SecretDigest::of(b"t"),
@@ -135,14 +156,14 @@ mod tests {
 
     #[test]
     fn a_role_permits_its_own_actions_and_no_others() {
-        use Action::{Administer, Append, Audit, Investigate, Oversee, Prove};
+        use Action::{Administer, Append, Audit, Investigate, Oversee, Prove, SeeKeys};
         for (role, permitted) in [
             (Role::Writer, [Append, Prove].as_slice()),
-            (Role::Investigator, &[Prove, Investigate, Oversee]),
-            (Role::Auditor, &[Prove, Audit]),
-            (Role::Admin, &[Oversee, Administer]),
+            (Role::Investigator, &[Prove, Investigate, Oversee, SeeKeys]),
+            (Role::Auditor, &[Prove, Audit, SeeKeys]),
+            (Role::Admin, &[Oversee, SeeKeys, Administer]),
         ] {
-            for action in [Append, Prove, Audit, Investigate, Oversee, Administer] {
+            for action in [Append, Prove, Audit, Investigate, Oversee, SeeKeys, Administer] {
                 assert_eq!(
                     role.permits(action),
                     permitted.contains(&action),

@@ -72,6 +72,8 @@ pub struct App {
     pub(super) accesses: Arc<Accesses>,
     /// The searches that have a name.
     pub(super) saved: Arc<SavedSearches>,
+    /// Held while a producer's key is registered or taken back.
+    pub(super) registering: Arc<tokio::sync::Mutex<()>>,
     /// Room for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
     /// Turns to make a large answer.
@@ -103,6 +105,7 @@ impl App {
             accesses: Accesses::new(Arc::clone(&environment.clock), &limits),
             limits,
             saved: Arc::default(),
+            registering: Arc::default(),
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
             answers: Arc::new(Semaphore::new(limits.answers_max)),
             index_waits: Arc::new(Semaphore::new(limits.index_waits_max)),

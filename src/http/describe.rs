@@ -125,6 +125,12 @@ pub(super) fn example(name: &str) -> Value {
         "ndjson" => Value::String(format!("{}\n{}\n", prompt(), invocation())),
         "new_ledger" => json!({ "name": "payments" }),
         "search" => json!({ "q": "", "format": "ocsf" }),
+        "new_producer_key" => json!({
+            "producer": "billing-1",
+            "key_id": "billing-1-2026",
+            "public_key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "valid_until": "2027-11-24T00:00:00Z",
+        }),
         "new_token" => json!({
             "name": "billing agent",
             "roles": ["writer"],

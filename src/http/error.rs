@@ -161,6 +161,7 @@ fn status_of(code: Code) -> StatusCode {
     let statuses = [
         (Code::JsonInvalid, StatusCode::BAD_REQUEST),
         (Code::IdConflict, StatusCode::CONFLICT),
+        (Code::ProducerForbidden, StatusCode::FORBIDDEN),
         (Code::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
         (Code::EntryTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
     ];
@@ -185,6 +186,8 @@ const CODES: &[(&str, StatusCode)] = &[
     ("index_behind", StatusCode::SERVICE_UNAVAILABLE),
     ("index_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+    ("key_exists", StatusCode::CONFLICT),
+    ("key_unknown", StatusCode::NOT_FOUND),
     ("ledger_exists", StatusCode::CONFLICT),
     ("ledger_halted", StatusCode::SERVICE_UNAVAILABLE),
     ("ledger_unknown", StatusCode::NOT_FOUND),

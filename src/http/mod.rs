@@ -23,6 +23,7 @@ mod indexes;
 mod ledgers;
 mod openapi;
 mod overseeing;
+mod producers;
 mod proofs;
 mod reading;
 mod records;

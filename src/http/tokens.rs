@@ -19,6 +19,7 @@ use super::reading;
 use super::records::{List, json};
 use crate::access::{Action, FileError, Grant, Role, Scope, Token};
 use crate::ledger::{Clock, Random};
+use crate::record::Kind;
 
 /// A token to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,6 +31,10 @@ pub(super) struct NewToken {
     roles: BTreeSet<Role>,
     /// The ledgers on which they hold; all if left out.
     ledgers: Option<BTreeSet<String>>,
+    /// The kinds of records that it may append; all if left out.
+    kinds: Option<BTreeSet<Kind>>,
+    /// The producers whose records it may append; all if left out.
+    producers: Option<BTreeSet<String>>,
     /// After how many seconds it ends; never if left out.
     lifetime_seconds: Option<u64>,
 }
@@ -49,6 +54,12 @@ pub(super) struct TokenBody {
     roles: BTreeSet<Role>,
     /// The ledgers on which they hold.
     ledgers: Scope,
+    /// The kinds of records that it may append, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kinds: Option<BTreeSet<String>>,
+    /// The producers whose records it may append, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    producers: Option<BTreeSet<String>>,
     /// When it was made, in seconds since 1970.
     created_at_unix: u64,
     /// When it ends, in seconds since 1970.
@@ -66,6 +77,8 @@ impl TokenBody {
             name: grant.name.clone(),
             roles: grant.roles.clone(),
             ledgers: grant.ledgers.clone(),
+            kinds: grant.kinds.clone(),
+            producers: grant.producers.clone(),
             created_at_unix: grant.created_at_unix,
             expires_at_unix: grant.expires_at_unix,
             token: token.map(|token| token.reveal().to_owned()),
@@ -93,6 +106,8 @@ pub fn new_token(
         name: name.to_owned(),
         roles,
         ledgers,
+        kinds: None,
+        producers: None,
         created_at_unix: u64::try_from(clock.now().unix_nanos() / 1_000_000_000).unwrap_or(0),
         expires_at_unix: None,
         digest: token.digest(),
@@ -120,6 +135,8 @@ pub(super) async fn create(
             .map_err(|error| ApiError::internal(error.to_string()))?;
     made.expires_at_unix =
         new.lifetime_seconds.map(|lifetime| made.created_at_unix.saturating_add(lifetime));
+    made.kinds = new.kinds.map(|kinds| kinds.iter().map(ToString::to_string).collect());
+    made.producers = new.producers;
     let body = TokenBody::of(&made, Some(&token));
     let tokens = Arc::clone(&app.tokens);
     blocking(move || Ok(tokens.add(&token, made)?)).await?;
