@@ -22,6 +22,7 @@ mod interop;
 mod ledger;
 mod limits;
 mod log;
+mod producers;
 mod readme;
 mod search;
 mod tamper;
