@@ -149,6 +149,12 @@ pub(super) fn print(report: &Report, audited: &str, output: Output) -> anyhow::R
         report.contents,
         report.contents_absent
     ))?;
+    if report.signatures + report.signatures_unchecked > 0 {
+        output.line(&format!(
+            "signatures   {} of producers checked, {} not: their content or key is not there",
+            report.signatures, report.signatures_unchecked
+        ))?;
+    }
     for finding in &report.findings.listed {
         output.line(&format!("TAMPERED     {finding}"))?;
     }

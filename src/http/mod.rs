@@ -19,6 +19,7 @@ mod describe;
 mod error;
 mod export;
 mod health;
+mod identity_routes;
 mod indexes;
 mod ledgers;
 mod openapi;

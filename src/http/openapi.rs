@@ -10,7 +10,7 @@ use super::describe::{Schemas, example, problem};
 use super::error::{ApiError, codes};
 use super::records::json as answer;
 use super::route::{Media, Of, Parameter, Route};
-use super::routes::ROUTES;
+use super::routes;
 
 /// What every request can be refused with.
 const EVERYWHERE: [&str; 3] = ["request_invalid", "timeout", "internal"];
@@ -22,7 +22,7 @@ const WITH_BODY: [&str; 5] =
 pub fn document() -> Value {
     let mut schemas = Schemas::new();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES {
+    for route in routes::all() {
         let path = route.path.replace("{*", "{");
         let operation = operation(route, &mut schemas);
         paths.entry(path).or_default().insert(route.method.to_owned(), operation);

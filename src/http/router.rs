@@ -9,8 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::error::ApiError;
-use super::routes::ROUTES;
-use super::{App, context};
+use super::{App, context, routes};
 
 /// A request that takes longer is given up. What it had queued is still committed.
 const REQUEST_SECONDS_MAX: u64 = 60;
@@ -18,8 +17,7 @@ const REQUEST_SECONDS_MAX: u64 = 60;
 /// The server's routes over its state.
 pub fn router(app: App) -> Router {
     let timeout = Duration::from_secs(REQUEST_SECONDS_MAX);
-    let routes = ROUTES
-        .iter()
+    let routes = routes::all()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
     routes
         .layer(CatchPanicLayer::custom(|_| {

@@ -7,7 +7,6 @@ use axum::routing::{delete, get, post, put};
 use super::describe::{posted_records, taken, text};
 use super::export::Format;
 use super::ledgers::LedgerBody;
-use super::producers::ProducerKeyBody;
 use super::proofs::{ConsistencyBody, ProofBody};
 use super::records::{List, RecordBody, SessionBody};
 use super::route::{
@@ -19,13 +18,18 @@ use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
-    audit, export, health, ledgers, openapi, overseeing, producers, proofs, records, saved, search,
-    tokens, trace,
+    audit, export, health, identity_routes, ledgers, openapi, overseeing, proofs, records, saved,
+    search, tokens, trace,
 };
 use crate::ledger::archive::ArchiveMeta;
 
-/// The routes.
-pub(super) const ROUTES: &[Route] = &[
+/// Every route.
+pub(super) fn all() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(identity_routes::ROUTES)
+}
+
+/// The routes of this page.
+const ROUTES: &[Route] = &[
     Route {
         path: "/v1/ledgers",
         handler: || get(ledgers::list),
@@ -119,46 +123,6 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answers: &[ok(&[json::<FoundBody>(None)])],
         codes: &["busy", "index_behind", "index_unavailable"],
-        ..NOTHING
-    },
-    Route {
-        method: "post",
-        path: "/v1/ledgers/{ledger}/producers",
-        handler: || post(producers::create),
-        id: "registerProducerKey",
-        summary: "Registers a key for a producer, whose records have to be signed from then on.",
-        roles: ADMIN,
-        body: &[Media {
-            name: "application/json",
-            schema: taken::<producers::NewProducerKey>,
-            example: Some("new_producer_key"),
-        }],
-        answers: &[Answer {
-            status: StatusCode::CREATED,
-            what: "The key.",
-            media: &[json::<ProducerKeyBody>(None)],
-        }],
-        codes: &["field_invalid", "field_too_long", "key_exists", "busy"],
-        ..NOTHING
-    },
-    Route {
-        path: "/v1/ledgers/{ledger}/producers",
-        handler: || get(producers::list),
-        id: "listProducerKeys",
-        summary: "Lists the keys that producers sign their records with.",
-        roles: &["investigator", "auditor", "admin"],
-        answers: &[ok(&[json::<List<ProducerKeyBody>>(None)])],
-        ..NOTHING
-    },
-    Route {
-        method: "post",
-        path: "/v1/ledgers/{ledger}/producers/{key_id}/revoke",
-        handler: || post(producers::revoke),
-        id: "revokeProducerKey",
-        summary: "Takes a producer's key back: nothing that it signs is taken any more.",
-        roles: ADMIN,
-        answers: &[ok(&[json::<ProducerKeyBody>(None)])],
-        codes: &["key_unknown", "busy"],
         ..NOTHING
     },
     Route {

@@ -8,6 +8,7 @@ use super::examine::Scope;
 use super::finding::{Code, Findings};
 use super::link::Linker;
 use super::notes::SignedNotes;
+use super::producers::ProducerKeys;
 use super::source::{Meta, Source, SourceError};
 use super::walk::{Counts, Walk};
 use crate::canon::{EntryHash, TreeHash};
@@ -111,6 +112,10 @@ pub struct Report {
     pub contents: u64,
     /// The parts of content that are not there: withheld, erased or missing.
     pub contents_absent: u64,
+    /// The signatures of producers that were checked.
+    pub signatures: u64,
+    /// The signatures of producers of which what was signed, or the key, is not there.
+    pub signatures_unchecked: u64,
     /// Whether the source says that content was left out of it on purpose.
     pub content_withheld: bool,
     /// The checkpoints whose signatures and roots were checked.
@@ -137,6 +142,8 @@ impl Report {
             entries: 0,
             contents: 0,
             contents_absent: 0,
+            signatures: 0,
+            signatures_unchecked: 0,
             content_withheld: false,
             checkpoints: 0,
             sessions: 0,
@@ -169,7 +176,9 @@ pub fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Report, Erro
     let size = notes.size().map_or(0, |signed| signed.min(meta.size));
     let part = meta.part.clone().unwrap_or(0..size);
     let receipts: BTreeSet<u64> = options.receipts.iter().map(|claim| claim.what.seq).collect();
+    let producers = ProducerKeys::default();
     let scope = Scope {
+        producers: &producers,
         source,
         meta: &meta,
         size,
@@ -181,6 +190,7 @@ pub fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Report, Erro
     walk.run(options.progress, &mut findings)?;
     compare_receipts(options, &walk.linker, &notes, &mut findings);
     let Counts { entries, contents, contents_absent } = walk.counts;
+    let (signatures, signatures_unchecked) = (walk.signatures.checked, walk.signatures.unchecked);
     let sessions = u64::try_from(walk.linker.sessions()).unwrap_or(u64::MAX);
     let tree = walk.finish(notes.newest_root(), &mut findings)?;
     notes.compare(&tree, &mut findings);
@@ -196,6 +206,8 @@ pub fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Report, Erro
         entries,
         contents,
         contents_absent,
+        signatures,
+        signatures_unchecked,
         content_withheld: meta.withheld,
         checkpoints: u64::try_from(notes.count()).unwrap_or(u64::MAX),
         sessions,

@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use super::finding::{Code, Finding};
+use super::producers::{ProducerKeys, Signature};
 use super::source::{Meta, Source, SourceError};
 use crate::canon::digest::sha256;
 use crate::canon::{ContentDigest, EntryHash, Salt, TreeHash};
 use crate::proof::{TILE_WIDTH, TilePath, bundle, tile_width};
+use crate::record::data::ProducerKey;
 use crate::record::limits::CONTENT_PART_BYTES_MAX;
 use crate::record::{Data, Entry, Kind, Rel, ResolvedCause, Timestamp};
 
@@ -21,6 +23,8 @@ pub(super) struct Scope<'a> {
     pub(super) size: u64,
     /// The first of the entries that should be there, and one past the last.
     pub(super) range: (u64, u64),
+    /// The keys of producers that were met so far.
+    pub(super) producers: &'a ProducerKeys,
     /// The entries that receipts were given for.
     pub(super) receipts: &'a BTreeSet<u64>,
 }
@@ -63,6 +67,10 @@ pub(super) struct ExaminedEntry {
     pub(super) links: Option<Links>,
     /// Its id, if a receipt was given for it.
     pub(super) id: Option<Box<str>>,
+    /// What it says of a producer's key.
+    pub(super) producer_key: Option<Box<ProducerKey>>,
+    /// The producer's signature of it.
+    pub(super) signature: Signature,
 }
 
 /// The SHA-256 of an id, so that all ids have one length and can be kept.
@@ -188,7 +196,14 @@ impl Part {
     ) -> Result<(), SourceError> {
         let seq = self.first + u64::try_from(place).unwrap_or(u64::MAX);
         let (hash, leaf) = (EntryHash::of(bytes), TreeHash::leaf(bytes));
-        let mut examined = ExaminedEntry { hash, leaf, links: None, id: None };
+        let mut examined = ExaminedEntry {
+            hash,
+            leaf,
+            links: None,
+            id: None,
+            producer_key: None,
+            signature: Signature::Absent,
+        };
         let stored = self.places.get(place).and_then(|place| place.stored);
         match Entry::parse(bytes) {
             Ok(entry) => {
@@ -203,7 +218,11 @@ impl Part {
                     // The entry was changed, and perhaps how much content belongs to it.
                     content.state = State::Lost;
                 }
-                self.content(seq, &entry, content)?;
+                let parts = self.content(seq, &entry, content)?;
+                examined.signature = scope.producers.examine(seq, &entry, parts.as_deref());
+                if let Data::ProducerKey(key) = &*entry.data {
+                    examined.producer_key = Some(Box::new(key.clone()));
+                }
                 examined.links = Some(links(&entry));
                 let wanted = scope.receipts.contains(&seq);
                 examined.id = wanted.then(|| entry.id.as_str().into());
@@ -220,17 +239,23 @@ impl Part {
         Ok(())
     }
 
-    /// Recomputes the digest of every part of an entry's content that is there.
+    /// Recomputes the digest of every part of an entry's content that is there. Gives the parts of a
+    /// signed entry, if all of them are there and right.
     fn content(
         &mut self,
         seq: u64,
         entry: &Entry<'_>,
         content: &mut Content<'_>,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Option<Vec<Vec<u8>>>, SourceError> {
+        let mut parts = entry.signature.is_some().then(Vec::new);
         for commitment in &entry.content {
             match content.next()? {
-                Next::Absent => self.contents_absent += 1,
+                Next::Absent => {
+                    self.contents_absent += 1;
+                    parts = None;
+                }
                 Next::Damaged => {
+                    parts = None;
                     self.find(seq, Code::BundleMalformed, "the content is cut or damaged");
                 }
                 Next::There(salt) => {
@@ -241,11 +266,14 @@ impl Part {
                         let name = &commitment.name;
                         let message = format!("the content `{name}` is not what was committed to");
                         self.find(seq, Code::ContentWrong, message);
+                        parts = None;
+                    } else if let Some(parts) = &mut parts {
+                        parts.push(content.buffer.clone());
                     }
                 }
             }
         }
-        Ok(())
+        Ok(parts)
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Code {
     GenesisWrong,
     /// Content is not what the entry commits to.
     ContentWrong,
+    /// The producer's signature of a record is wrong, or by a key that was not registered for it.
+    ProducerSignatureWrong,
     /// A content bundle is not there, and nothing says that it was left out.
     ContentMissing,
     /// A tile is not there.

@@ -17,6 +17,7 @@ mod examine;
 mod finding;
 mod link;
 mod notes;
+mod producers;
 mod source;
 mod tree;
 mod walk;

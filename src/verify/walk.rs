@@ -8,6 +8,7 @@ use super::audit::Error;
 use super::examine::{self, Part, Place, Scope};
 use super::finding::{Code, Findings, LISTED_MAX};
 use super::link::Linker;
+use super::producers::Signatures;
 use super::source::SourceError;
 use super::tree::{Audited, TreeAudit};
 use crate::canon::TreeHash;
@@ -31,6 +32,7 @@ pub(super) struct Walk<'a> {
     /// From the first difference between an entry and its tile on.
     by_tiles: Option<TreeAudit<'a>>,
     pub(super) linker: Linker<'a>,
+    pub(super) signatures: Signatures<'a>,
     /// Entries whose leaf hash differs from the one in their tile: those that will be listed, and how
     /// many more there are.
     suspects: Vec<(u64, TilePath)>,
@@ -46,6 +48,7 @@ impl<'a> Walk<'a> {
             by_entries: TreeAudit::new(scope.source, sizes),
             by_tiles: None,
             linker: Linker::new(scope.range().start, scope.receipts),
+            signatures: Signatures::new(scope.producers, scope.range().start),
             suspects: Vec::new(),
             more_suspects: 0,
             counts: Counts::default(),
@@ -109,6 +112,7 @@ impl<'a> Walk<'a> {
                 if let Some(links) = links.filter(|_| !changed) {
                     self.genesis(seq, links.genesis.as_deref(), findings);
                 }
+                self.signatures.push(seq, entry.as_ref().filter(|_| !changed), findings);
                 self.linker.push(entry, changed, findings);
             }
         }
