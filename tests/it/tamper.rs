@@ -1,5 +1,6 @@
 //! One thing is changed in an exported log. Every change is found, and in the right place.
 
+mod producers;
 mod stored;
 
 use std::collections::BTreeMap;
