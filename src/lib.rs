@@ -22,6 +22,7 @@
 //! | canon  | one value, one byte string, one digest | - | blake3 sha2 serde_json_canonicalizer |
 //! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | caseless |
 //! | secrets | finds secrets in content, by rules as data | canon | regex aho_corasick |
+//! | capture | foreign formats to Drafts: token claims | canon record | - |
 //! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |
 //! | seal   | keys, signed notes, checkpoints, cosignatures | canon proof | ed25519_dalek |
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
@@ -30,11 +31,12 @@
 //! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal files store | - |
 //! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
 //! | access | who may do what: tokens and roles | canon files | - |
-//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search access | axum axum_server tower tower_http csv |
-//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
+//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search access capture | axum axum_server tower tower_http csv |
+//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access capture http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
 
 pub mod access;
 pub mod canon;
+pub mod capture;
 pub mod cli;
 pub mod files;
 pub mod http;
