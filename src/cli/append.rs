@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::output::Output;
+use super::producer::Signer;
 
 /// Records and bytes of one request.
 const REQUEST_RECORDS_MAX: usize = 256;
@@ -21,7 +22,12 @@ const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Each request is taken as a whole or not at all; the first that is refused ends the command, and
 /// sending the file again repeats nothing that was taken. That rests on the records' ids, so that a
 /// record without one is refused here, although a server would take it.
-pub(super) fn append(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
+pub(super) fn append(
+    client: &Client,
+    file: &Path,
+    signer: Option<&Signer>,
+    output: Output,
+) -> anyhow::Result<()> {
     let lines: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -40,6 +46,10 @@ pub(super) fn append(client: &Client, file: &Path, output: Output) -> anyhow::Re
                  again after a broken connection would record it twice"
             );
         }
+        let line = match signer {
+            Some(signer) => signer.sign(&line).with_context(|| format!("line {number}"))?,
+            None => line,
+        };
         if records == REQUEST_RECORDS_MAX || request.len() + line.len() > REQUEST_BYTES_MAX {
             post(client, &request, output)?;
             request.clear();

@@ -103,7 +103,18 @@ pub(super) enum Command {
     Append {
         /// The file
         file: PathBuf,
+        /// Sign the records with the key in this file
+        #[arg(long, value_name = "FILE", requires = "key_id")]
+        sign: Option<PathBuf>,
+        /// The name under which the key is registered
+        #[arg(long, value_name = "ID", requires = "sign")]
+        key_id: Option<String>,
     },
+    /// Record who may act for whom, as the claims of a token say
+    Grant(Grant),
+    /// Make, register, list and revoke keys that producers sign with
+    #[command(subcommand)]
+    Producer(ProducerCommand),
     /// Show one record with its content and receipt
     Get {
         /// The record's id
@@ -167,11 +178,18 @@ impl Command {
             | Self::Config
             | Self::Key(KeyCommand::Show)
             | Self::Ledger(LedgerCommand::List)
+            | Self::Producer(ProducerCommand::List)
             | Self::Token(TokenCommand::List) => true,
             Self::Init
             | Self::Serve
             | Self::Demo(_)
             | Self::Append { .. }
+            | Self::Grant(_)
+            | Self::Producer(
+                ProducerCommand::Keygen { .. }
+                | ProducerCommand::Add { .. }
+                | ProducerCommand::Revoke { .. },
+            )
             | Self::Reindex { .. }
             | Self::Verify(_)
             | Self::Export(_)
@@ -337,6 +355,66 @@ pub(super) enum LedgerCommand {
     },
 }
 
+#[derive(Debug, ClapArgs)]
+pub(super) struct Grant {
+    /// How the claims are read; it decides who is the user and who the agent
+    #[arg(long, value_parser = ["rfc8693", "workos_agent", "workos_user", "oidc", "id_jag"])]
+    pub(super) profile: String,
+    /// The session that the grant is for
+    #[arg(long, value_name = "ID")]
+    pub(super) session: String,
+    /// What the user is
+    #[arg(long, value_parser = ["human", "organization", "service"])]
+    pub(super) user_type: String,
+    /// The claims of a token that was checked, as a JSON object
+    #[arg(long, value_name = "FILE")]
+    pub(super) claims: PathBuf,
+    /// Who answers for an agent that acts for nobody
+    #[arg(long, value_name = "USER")]
+    pub(super) owner: Option<String>,
+    /// Whom the token is for, if its claims do not say
+    #[arg(long, value_name = "NAME")]
+    pub(super) audience: Option<String>,
+    /// What the grant's lifetime hangs on [default: login_session]
+    #[arg(long, value_parser = ["login_session", "grant"])]
+    pub(super) basis: Option<String>,
+    /// The program that sends the grant
+    #[arg(long, default_value = "whence-cli")]
+    pub(super) producer: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProducerCommand {
+    /// Make a key in a file, and print its public half
+    Keygen {
+        /// The file, which must not be there
+        file: PathBuf,
+    },
+    /// Register a key: the producer's records have to be signed from then on
+    Add {
+        /// The producer, as its records name it
+        producer: String,
+        /// The public key: 64 hexadecimal digits
+        public_key: String,
+        /// How signatures name the key [default: a digest of it]
+        #[arg(long, value_name = "ID")]
+        key_id: Option<String>,
+        /// From when on it counts, such as 2026-11-24T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Until when
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+    },
+    /// List the keys
+    List,
+    /// Take a key back
+    Revoke {
+        /// Its name
+        key_id: String,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// List the tokens
@@ -351,6 +429,12 @@ pub(super) enum TokenCommand {
         /// A ledger on which it is good; may be given more than once [default: all]
         #[arg(long, value_name = "LEDGER")]
         on: Vec<String>,
+        /// A kind of records that it may append; may be given more than once [default: all]
+        #[arg(long, value_name = "KIND")]
+        kind: Vec<String>,
+        /// A producer whose records it may append; may be given more than once [default: all]
+        #[arg(long, value_name = "PRODUCER")]
+        producer: Vec<String>,
     },
     /// Take a token back
     Revoke {

@@ -15,6 +15,7 @@ mod demo;
 mod import;
 mod output;
 mod paint;
+mod producer;
 mod rows;
 mod scene;
 mod search;
@@ -38,6 +39,7 @@ use args::{Args, Command, KeyCommand, LedgerCommand, TokenCommand};
 use client::{Client, segment};
 use config::Config;
 use output::Output;
+use producer::Signer;
 
 pub use config::{Layers, Raw, Setting};
 
@@ -79,7 +81,12 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
         Command::Init => setup::init(&config, output)?,
         Command::Serve => serve::serve(&config, output)?,
         Command::Demo(demo) => return demo::demo(&demo),
-        Command::Append { file } => append::append(&Client::new(&config)?, &file, output)?,
+        Command::Append { file, sign, key_id } => {
+            let signer = sign.zip(key_id).map(|(file, name)| Signer::read(&file, &name));
+            append::append(&Client::new(&config)?, &file, signer.transpose()?.as_ref(), output)?;
+        }
+        Command::Grant(args) => producer::grant(&Client::new(&config)?, &args, output)?,
+        Command::Producer(command) => producer::producer(&config, command, output)?,
         Command::Get { id } => {
             let client = Client::new(&config)?;
             let path = client.in_ledger(&format!("records/{}", segment(&id)));
@@ -122,9 +129,16 @@ fn ledger(client: &Client, command: LedgerCommand, output: Output) -> anyhow::Re
 fn token(client: &Client, command: TokenCommand, output: Output) -> anyhow::Result<()> {
     let answer = match command {
         TokenCommand::List => client.get("/v1/tokens")?,
-        TokenCommand::Create { name, role, on } => {
+        TokenCommand::Create { name, role, on, kind, producer } => {
             let on = if on.is_empty() { None } else { Some(on) };
-            let body = serde_json::json!({ "name": name, "roles": role, "ledgers": on });
+            let limit = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+            let body = serde_json::json!({
+                "name": name,
+                "roles": role,
+                "ledgers": on,
+                "kinds": limit(kind),
+                "producers": limit(producer),
+            });
             client.post("/v1/tokens", &body)?
         }
         TokenCommand::Revoke { id } => client.delete(&format!("/v1/tokens/{}", segment(&id)))?,

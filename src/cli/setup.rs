@@ -79,7 +79,7 @@ pub(super) fn open(config: &Config, output: Output) -> anyhow::Result<Data> {
 }
 
 /// Writes a secret where only its owner can read it.
-fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+pub(super) fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
     let written = files::replace(path, format!("{secret}\n").as_bytes());
     let written = written.and_then(|()| files::sync_parent(path));
     written.with_context(|| format!("cannot write {}", path.display()))

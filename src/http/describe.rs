@@ -125,6 +125,22 @@ pub(super) fn example(name: &str) -> Value {
         "ndjson" => Value::String(format!("{}\n{}\n", prompt(), invocation())),
         "new_ledger" => json!({ "name": "payments" }),
         "search" => json!({ "q": "", "format": "ocsf" }),
+        "new_delegation" => json!({
+            "profile": "rfc8693",
+            "claims": {
+                "iss": "https://issuer.example",
+                "sub": "alice@example.com",
+                "act": { "sub": "invoice-agent" },
+                "aud": "https://bank.example",
+                "scope": "payments:write",
+                "jti": "jti-7f",
+                "iat": 1_795_478_400,
+                "exp": 1_795_482_000,
+            },
+            "session": "s-81f3",
+            "user_type": "human",
+            "producer": "billing-1",
+        }),
         "new_producer_key" => json!({
             "producer": "billing-1",
             "key_id": "billing-1-2026",

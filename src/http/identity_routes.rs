@@ -3,13 +3,41 @@
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 
+use super::delegations;
 use super::describe::taken;
 use super::producers::{self, ProducerKeyBody};
 use super::records::List;
-use super::route::{ADMIN, Answer, Media, NOTHING, Route, json, ok};
+use super::route::{ADMIN, Answer, Media, NOTHING, RECEIPTS, Route, json, ok};
 
 /// The routes of this page.
 pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: "post",
+        path: "/v1/ledgers/{ledger}/delegations",
+        handler: || post(delegations::create),
+        id: "createDelegation",
+        summary: "Seals the grant that the claims of a token are, read by a named profile.",
+        roles: &["writer"],
+        body: &[Media {
+            name: "application/json",
+            schema: taken::<delegations::NewDelegation>,
+            example: Some("new_delegation"),
+        }],
+        answers: &[
+            Answer {
+                status: StatusCode::CREATED,
+                what: "The receipt of the grant.",
+                media: RECEIPTS,
+            },
+            Answer {
+                status: StatusCode::OK,
+                what: "The same claims were sent before: the receipt from then.",
+                media: RECEIPTS,
+            },
+        ],
+        codes: &["busy", "ledger_halted", "RECORD"],
+        ..NOTHING
+    },
     Route {
         method: "post",
         path: "/v1/ledgers/{ledger}/producers",

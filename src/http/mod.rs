@@ -15,6 +15,7 @@ mod audit;
 mod caller;
 mod connection;
 mod context;
+mod delegations;
 mod describe;
 mod error;
 mod export;

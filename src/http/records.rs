@@ -61,7 +61,7 @@ pub(super) struct ReceiptBody {
 }
 
 impl ReceiptBody {
-    fn new(receipt: Receipt, proof: Option<InclusionProof>) -> Self {
+    pub(super) const fn new(receipt: Receipt, proof: Option<InclusionProof>) -> Self {
         Self { object: "receipt", receipt, proof }
     }
 }
