@@ -30,7 +30,7 @@
 //! | store  | durable append-only bytes | canon record proof seal files | sled zstd quick_cache |
 //! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal files store | - |
 //! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
-//! | access | who may do what: tokens and roles | canon files | - |
+//! | access | who may do what: tokens and roles; tokens of others | canon files | jsonwebtoken |
 //! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search access capture | axum axum_server tower tower_http csv |
 //! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access capture http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
 

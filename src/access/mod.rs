@@ -9,6 +9,7 @@
 
 mod file;
 mod grant;
+pub mod jwt;
 mod token;
 
 pub use file::{FileError, TokenFile};

@@ -14,6 +14,7 @@ mod accesses;
 mod api;
 mod cli;
 mod config;
+mod delegations;
 mod documents;
 mod exports;
 mod faults;
