@@ -367,12 +367,18 @@ pub(super) struct Grant {
     #[arg(long, value_parser = ["human", "organization", "service"])]
     pub(super) user_type: String,
     /// The claims of a token that was checked, as a JSON object
-    #[arg(long, value_name = "FILE")]
-    pub(super) claims: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "jwt", conflicts_with = "jwt")]
+    pub(super) claims: Option<PathBuf>,
+    /// The token, which is checked here and sent nowhere
+    #[arg(long, value_name = "FILE", requires = "jwks")]
+    pub(super) jwt: Option<PathBuf>,
+    /// The keys of the token's issuer, as a JWKS
+    #[arg(long, value_name = "FILE", requires = "jwt")]
+    pub(super) jwks: Option<PathBuf>,
     /// Who answers for an agent that acts for nobody
     #[arg(long, value_name = "USER")]
     pub(super) owner: Option<String>,
-    /// Whom the token is for, if its claims do not say
+    /// Whom the token has to be for, or is for if claims do not say
     #[arg(long, value_name = "NAME")]
     pub(super) audience: Option<String>,
     /// What the grant's lifetime hangs on [default: login_session]

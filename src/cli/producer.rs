@@ -13,6 +13,7 @@ use super::output::Output;
 use super::setup::write_secret;
 use super::sources::read_small;
 use super::system::environment;
+use crate::access::jwt::{self, Expected};
 use crate::record::Event;
 use crate::seal::SigningKey;
 
@@ -86,13 +87,9 @@ fn keygen(file: &Path, output: Output) -> anyhow::Result<()> {
     output.line(&SigningKey::from_seed(&seed).public_hex())
 }
 
-/// Posts the grant that a file of claims is.
+/// Posts the grant that the claims of a token are.
 pub(super) fn grant(client: &Client, args: &Grant, output: Output) -> anyhow::Result<()> {
-    let claims = read_small(&args.claims)?;
-    // The error of the parser would show a part of a token that was given in place of its claims.
-    let Ok(claims) = serde_json::from_slice::<Map<String, Value>>(&claims) else {
-        bail!("{} does not hold the claims of a token as a JSON object", args.claims.display());
-    };
+    let Read { claims, alg, credential_id } = claims(args)?;
     let body = json!({
         "profile": args.profile,
         "claims": claims,
@@ -100,8 +97,41 @@ pub(super) fn grant(client: &Client, args: &Grant, output: Output) -> anyhow::Re
         "user_type": args.user_type,
         "owner": args.owner,
         "audience": args.audience,
+        "alg": alg,
+        "credential_id": credential_id,
         "basis": args.basis,
         "producer": args.producer,
     });
     output.value(&client.post(&client.in_ledger("delegations"), &body)?)
+}
+
+/// Claims, and what a checked token says beside them.
+struct Read {
+    claims: Map<String, Value>,
+    alg: Option<String>,
+    credential_id: Option<String>,
+}
+
+/// Reads claims from their file, or from a token that is checked first. No error shows any of either.
+fn claims(args: &Grant) -> anyhow::Result<Read> {
+    if let (Some(token), Some(keys)) = (&args.jwt, &args.jwks) {
+        let text = String::from_utf8(read_small(token)?).ok();
+        let text = text.with_context(|| format!("{} is not text", token.display()))?;
+        let now = environment().clock.now().unix_nanos() / 1_000_000_000;
+        let expected = Expected {
+            audience: args.audience.as_deref(),
+            issuer: None,
+            now_unix: u64::try_from(now).unwrap_or(0),
+        };
+        let checked = jwt::check(text.trim(), &read_small(keys)?, expected)
+            .with_context(|| format!("the token in {} is not taken", token.display()))?;
+        let (alg, credential_id) = (Some(checked.alg), Some(checked.thumbprint));
+        return Ok(Read { claims: checked.claims, alg, credential_id });
+    }
+    let file =
+        args.claims.as_ref().context("give the claims with --claims, or a token with --jwt")?;
+    let Ok(claims) = serde_json::from_slice(&read_small(file)?) else {
+        bail!("{} does not hold the claims of a token as a JSON object", file.display());
+    };
+    Ok(Read { claims, alg: None, credential_id: None })
 }
