@@ -8,6 +8,7 @@
 //!                  Draft→Event  │ sequence, flag, link, hash, root, sign, commit
 //!                               └ canon · proof · seal
 //! investigator ─▶ http ─▶ search (which) + ledger view (what)     search ◀─ follows ─ store
+//! watch ─ follows ─▶ ledger: what it finds becomes records   ─▶ webhooks
 //! auditor ─▶ cli ─▶ verify      (bytes only: no store, no network, no clock)
 //! ```
 //!
@@ -30,8 +31,9 @@
 //! | store  | durable append-only bytes | canon record proof seal files | sled zstd quick_cache |
 //! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record proof seal files store | - |
 //! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
+//! | watch  | follows a ledger: what is missing, what looks wrong, and who is told | canon record files store ledger | ureq |
 //! | access | who may do what: tokens and roles; tokens of others | canon files | jsonwebtoken |
-//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search access capture | axum axum_server tower tower_http csv |
+//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search watch access capture | axum axum_server tower tower_http csv |
 //! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access capture http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
 
 pub mod access;
@@ -48,3 +50,4 @@ pub mod search;
 pub mod secrets;
 pub mod store;
 pub mod verify;
+pub mod watch;

@@ -192,6 +192,19 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+/// HMAC with SHA-256 of the parts one after the other (RFC 2104), for those who are told of flags and
+/// have nothing but that to check it with.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut block = [0; 64];
+    let short = if key.len() > block.len() { &sha256(&[key])[..] } else { key };
+    for (byte, of_key) in block.iter_mut().zip(short) {
+        *byte = *of_key;
+    }
+    let inner = block.map(|byte| byte ^ 0x36);
+    let inner = [&[&inner[..]], parts].concat();
+    sha256(&[&block.map(|byte| byte ^ 0x5c), &sha256(&inner)])
+}
+
 /// 64 bits of BLAKE3 to find something by. It only ever narrows a search down: whoever uses it
 /// compares the whole value afterwards, so a collision costs time and nothing else.
 pub fn lookup_key(bytes: &[u8]) -> u64 {
@@ -225,6 +238,30 @@ impl SecretDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hmac_is_as_rfc_4231_says() {
+        for (key, data, mac) in [
+            (
+                vec![0x0b; 20],
+                b"Hi There".to_vec(),
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe".to_vec(),
+                b"what do ya want for nothing?".to_vec(),
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                vec![0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First".to_vec(),
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ] {
+            let (first, rest) = data.split_at(3);
+            assert_eq!(HEXLOWER.encode(&hmac_sha256(&key, &[first, rest])), mac);
+        }
+    }
 
     #[test]
     fn empty_tree_is_the_sha256_of_nothing() {

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod json;
 
 pub use digest::{
-    ContentDigest, EntryHash, Salt, SecretDigest, TreeHash, keyed_lookup_key, lookup_key,
+    ContentDigest, EntryHash, Salt, SecretDigest, TreeHash, hmac_sha256, keyed_lookup_key,
+    lookup_key,
 };
 pub use json::{Json, NotCanonical, sorted_to_bytes, to_bytes};

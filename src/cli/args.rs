@@ -160,6 +160,9 @@ pub(super) enum Command {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Say who is told of flags and gaps
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Show every setting and where it comes from
     Config,
 }
@@ -179,7 +182,8 @@ impl Command {
             | Self::Key(KeyCommand::Show)
             | Self::Ledger(LedgerCommand::List)
             | Self::Producer(ProducerCommand::List)
-            | Self::Token(TokenCommand::List) => true,
+            | Self::Token(TokenCommand::List)
+            | Self::Webhook(WebhookCommand::List) => true,
             Self::Init
             | Self::Serve
             | Self::Demo(_)
@@ -195,7 +199,8 @@ impl Command {
             | Self::Export(_)
             | Self::Import(_)
             | Self::Ledger(LedgerCommand::Create { .. })
-            | Self::Token(TokenCommand::Create { .. } | TokenCommand::Revoke { .. }) => false,
+            | Self::Token(TokenCommand::Create { .. } | TokenCommand::Revoke { .. })
+            | Self::Webhook(WebhookCommand::Add { .. } | WebhookCommand::Remove { .. }) => false,
         }
     }
 }
@@ -446,5 +451,29 @@ pub(super) enum TokenCommand {
     Revoke {
         /// Its id
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookCommand {
+    /// List the webhooks of the ledger, how far each was told, and whether that fails
+    List,
+    /// Make a webhook, whose secret is shown once, or change one
+    Add {
+        /// Its name
+        name: String,
+        /// Where messages go: an http or https URL
+        to: String,
+        /// A flag or a gap to be told of; may be given more than once [default: all]
+        #[arg(long, value_name = "NAME")]
+        flag: Vec<String>,
+        /// How bad it has to be at least: info, low, medium or high
+        #[arg(long, value_name = "SEVERITY")]
+        min_severity: Option<String>,
+    },
+    /// Remove a webhook
+    Remove {
+        /// Its name
+        name: String,
     },
 }

@@ -154,6 +154,18 @@ impl Client {
         bail!("{} stays busy or halted: try again later", self.url)
     }
 
+    pub(super) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.agent.put(format!("{}{path}", self.url));
+        let request = request.header("content-type", "application/json");
+        let request = match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let response = request.send(body.to_string().as_bytes());
+        let (status, body) = read(response.with_context(|| format!("cannot reach {}", self.url))?)?;
+        answer(status, &body)
+    }
+
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         let request = self.agent.delete(format!("{}{path}", self.url));
         let request = match &self.token {

@@ -26,6 +26,7 @@ mod sources;
 mod system;
 mod table;
 mod verify;
+mod webhook;
 mod why;
 
 use std::ffi::OsString;
@@ -111,6 +112,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
         }
         Command::Ledger(command) => ledger(&Client::new(&config)?, command, output)?,
         Command::Token(command) => token(&Client::new(&config)?, command, output)?,
+        Command::Webhook(command) => webhook::webhook(&Client::new(&config)?, command, output)?,
         Command::Config => output.settings(&layers)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ use super::accesses::Accesses;
 use super::error::ApiError;
 use super::indexes::Indexes;
 use super::saved::SavedSearches;
+use super::watchers::Watchers;
 use crate::access::{Action, Grant, TokenFile};
 use crate::ledger::{self, Clock, Ledger, Ledgers, Random};
 use crate::record::LedgerName;
@@ -39,6 +40,11 @@ pub struct Limits {
     pub accesses_bytes_max: usize,
     /// Requests that wait for the index at a time.
     pub index_waits_max: usize,
+    /// How often it is looked for what did not come in time. If it is left out, nobody watches the
+    /// ledgers, and no webhook is told of anything.
+    pub watch_interval: Option<Duration>,
+    /// How long a webhook waits after the first failure.
+    pub webhook_retry: Duration,
 }
 
 impl Default for Limits {
@@ -55,6 +61,8 @@ impl Default for Limits {
             accesses_interval: Duration::from_secs(3),
             accesses_bytes_max: 8 * 1024 * 1024,
             index_waits_max: 64,
+            watch_interval: Some(Duration::from_secs(5)),
+            webhook_retry: Duration::from_secs(1),
         }
     }
 }
@@ -67,6 +75,7 @@ pub struct App {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     pub(super) indexes: Arc<Indexes>,
+    pub(super) watchers: Arc<Watchers>,
     pub(super) limits: Limits,
     /// Who read what, until it is logged.
     pub(super) accesses: Arc<Accesses>,
@@ -96,10 +105,15 @@ impl App {
         for name in ledgers.names().unwrap_or_default() {
             ledgers.opened(&name).and_then(|ledger| indexes.of(&ledger));
         }
+        let watchers = Watchers::new(ledgers.settings().clone(), environment, &limits);
+        for name in ledgers.names().unwrap_or_default() {
+            ledgers.opened(&name).and_then(|ledger| watchers.of(&ledger));
+        }
         Self {
             ledgers,
             tokens,
             indexes: Arc::new(indexes),
+            watchers: Arc::new(watchers),
             clock: Arc::clone(&environment.clock),
             random: Arc::clone(&environment.random),
             accesses: Accesses::new(Arc::clone(&environment.clock), &limits),
@@ -138,9 +152,11 @@ impl App {
             return Ok(ledger);
         }
         let (ledgers, indexes) = (Arc::clone(&self.ledgers), Arc::clone(&self.indexes));
+        let watchers = Arc::clone(&self.watchers);
         blocking(move || {
             let ledger = ledgers.get(&name)?;
             indexes.of(&ledger);
+            watchers.of(&ledger);
             Ok(ledger)
         })
         .await
@@ -153,6 +169,7 @@ impl App {
 
     /// Stops following ledgers, so that they can be closed.
     pub(super) fn close(&self) {
+        self.watchers.close();
         self.indexes.close();
     }
 }

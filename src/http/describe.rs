@@ -147,6 +147,7 @@ pub(super) fn example(name: &str) -> Value {
             "public_key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
             "valid_until": "2027-11-24T00:00:00Z",
         }),
+        "webhook" => json!({ "url": "https://siem.example/whence", "min_severity": "high" }),
         "new_token" => json!({
             "name": "billing agent",
             "roles": ["writer"],

@@ -212,6 +212,9 @@ const CODES: &[(&str, StatusCode)] = &[
     ("token_unusable", StatusCode::UNPROCESSABLE_ENTITY),
     ("too_many_records", StatusCode::PAYLOAD_TOO_LARGE),
     ("too_many_searches", StatusCode::CONFLICT),
+    ("too_many_webhooks", StatusCode::CONFLICT),
+    ("webhook_invalid", StatusCode::UNPROCESSABLE_ENTITY),
+    ("webhook_unknown", StatusCode::NOT_FOUND),
 ];
 
 /// Every code that an error can have.

@@ -113,6 +113,7 @@ pub(super) async fn create(
     })?;
     let ledgers = Arc::clone(&app.ledgers);
     let ledger = blocking(move || Ok(ledgers.create(&name)?)).await?;
+    app.watchers.of(&ledger);
     json(StatusCode::CREATED, &LedgerBody::of(&ledger))
 }
 

@@ -38,6 +38,8 @@ mod serve;
 mod streaming;
 mod tokens;
 mod trace;
+mod watchers;
+mod webhooks;
 
 pub use app::{App, Limits};
 pub use openapi::document;

@@ -28,6 +28,7 @@ mod sequencer;
 mod state;
 pub mod trace;
 mod view;
+mod weak;
 
 pub use error::{Error, RefusedRecord, SubmitError};
 pub use import::{Importer, Inspected};
@@ -37,6 +38,7 @@ pub use queue::{BATCH_RECORDS_MAX, Ledger};
 pub use receipt::Receipt;
 pub use registry::{Ledgers, Settings};
 pub use view::{Published, RecordView, SeqEntry, View};
+pub use weak::WeakLedger;
 
 pub use crate::store::StoredPart;
 
