@@ -84,6 +84,14 @@ impl Server {
         Self { app, router, ledgers, tokens, environment, runtime, folder }
     }
 
+    /// Stops the server, and gives its folder back.
+    pub(crate) fn stopped(self) -> TempDir {
+        let Self { app, router, ledgers, runtime, folder, .. } = self;
+        drop((router, app, runtime));
+        Arc::into_inner(ledgers).unwrap().close();
+        folder
+    }
+
     pub(crate) fn token(&self, role: Role, ledger: Option<&str>) -> String {
         let scope = match ledger {
             Some(ledger) => Scope::Ledgers(BTreeSet::from([ledger.to_owned()])),

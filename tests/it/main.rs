@@ -30,3 +30,4 @@ mod tamper;
 mod tidy;
 mod trace;
 mod vectors;
+mod watch;
