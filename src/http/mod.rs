@@ -39,6 +39,7 @@ mod streaming;
 mod tokens;
 mod trace;
 mod watchers;
+mod webhook_routes;
 mod webhooks;
 
 pub use app::{App, Limits};

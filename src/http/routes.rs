@@ -17,16 +17,15 @@ use super::saved::{Search, SearchBody};
 use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
-use super::webhooks::{WebhookBody, WebhookToKeep};
 use super::{
     audit, export, health, identity_routes, ledgers, openapi, overseeing, proofs, records, saved,
-    search, tokens, trace, webhooks,
+    search, tokens, trace, webhook_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
 /// Every route.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(identity_routes::ROUTES)
+    ROUTES.iter().chain(identity_routes::ROUTES).chain(webhook_routes::ROUTES)
 }
 
 /// The routes of this page.
@@ -365,64 +364,6 @@ const ROUTES: &[Route] = &[
         ],
         answers: &[ok(ROWS)],
         codes: &["search_unknown", "busy", "reading_unlogged"],
-        ..NOTHING
-    },
-    Route {
-        path: "/v1/ledgers/{ledger}/webhooks",
-        handler: || get(webhooks::list),
-        id: "listWebhooks",
-        summary: "Lists the webhooks of a ledger, without their secrets.",
-        roles: ADMIN,
-        answers: &[ok(&[json::<List<WebhookBody>>(None)])],
-        ..NOTHING
-    },
-    Route {
-        path: "/v1/ledgers/{ledger}/webhooks/{name}",
-        handler: || get(webhooks::get),
-        id: "getWebhook",
-        summary: "Shows a webhook, how far it was told, and whether that fails.",
-        roles: ADMIN,
-        answers: &[ok(&[json::<WebhookBody>(None)])],
-        codes: &["webhook_unknown"],
-        ..NOTHING
-    },
-    Route {
-        method: "put",
-        path: "/v1/ledgers/{ledger}/webhooks/{name}",
-        handler: || put(webhooks::put),
-        id: "keepWebhook",
-        summary: "Makes a webhook, which is told of flags and gaps from now on, or changes one, which \
-                  keeps its secret and its place in the log.",
-        roles: ADMIN,
-        body: &[Media {
-            name: "application/json",
-            schema: taken::<WebhookToKeep>,
-            example: Some("webhook"),
-        }],
-        answers: &[
-            Answer {
-                status: StatusCode::CREATED,
-                what: "The webhook with its secret.",
-                media: &[json::<WebhookBody>(None)],
-            },
-            Answer {
-                status: StatusCode::OK,
-                what: "The webhook, as it was changed.",
-                media: &[json::<WebhookBody>(None)],
-            },
-        ],
-        codes: &["name_invalid", "webhook_invalid", "too_many_webhooks", "reading_unlogged"],
-        ..NOTHING
-    },
-    Route {
-        method: "delete",
-        path: "/v1/ledgers/{ledger}/webhooks/{name}",
-        handler: || delete(webhooks::remove),
-        id: "removeWebhook",
-        summary: "Removes a webhook.",
-        roles: ADMIN,
-        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "It is gone.", media: &[] }],
-        codes: &["webhook_unknown", "busy", "reading_unlogged"],
         ..NOTHING
     },
     Route {

@@ -218,7 +218,7 @@ fn every_example_is_as_described_and_is_taken() {
             }
         }
     }
-    assert_eq!(examples, 5);
+    assert_eq!(examples, 6);
 }
 
 #[test]
