@@ -273,7 +273,9 @@ impl Hooks {
         let mut state = self.shared.lock();
         state.closed = true;
         let names: Vec<_> = state.running.keys().cloned().collect();
-        names.iter().for_each(|name| state.end(name));
+        for name in &names {
+            state.end(name);
+        }
         let ending = std::mem::take(&mut state.ending);
         drop(state);
         for thread in ending {
@@ -307,7 +309,7 @@ impl Hooks {
                 state.running.insert(name, (stop, thread));
             }
             Err(error) => {
-                tracing::error!(webhook = name, %error, "a webhook is not told of anything")
+                tracing::error!(webhook = name, %error, "a webhook is not told of anything");
             }
         }
     }

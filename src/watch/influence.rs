@@ -1,5 +1,10 @@
 //! Whether untrusted content stands behind an action, and whether it says what the action is aimed at.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each detection looks at a few kinds of records, and passes over all others, new ones too"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -140,7 +145,9 @@ pub(super) fn influence(
         let Some(bytes) = log.entry(*seq)? else { return Ok(None) };
         let Ok(prompt) = Entry::parse(&bytes) else { return Ok(None) };
         let Some(parts) = content(&prompt, log)? else { return Ok(None) };
-        parts.iter().for_each(|(_, value)| text_of(value, &mut task));
+        for (_, value) in &parts {
+            text_of(value, &mut task);
+        }
     }
     let user = action.user.as_ref().map_or("", |user| &user.id);
     aims.retain(|aim| !aim.is_named(&task, user));

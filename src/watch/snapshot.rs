@@ -17,7 +17,7 @@ const VERSION: u64 = 1;
 #[derive(Serialize)]
 struct Written<'a> {
     v: u64,
-    last: Option<EntryHash>,
+    last: EntryHash,
     state: &'a State,
 }
 
@@ -26,7 +26,7 @@ struct Written<'a> {
 struct Read {
     v: u64,
     /// The hash of the last entry that the state took, so that it is not used for another log.
-    last: Option<EntryHash>,
+    last: EntryHash,
     state: State,
 }
 
@@ -48,8 +48,8 @@ pub(super) fn save(path: &Path, log: &Reader, state: &State) -> io::Result<()> {
     files::replace(path, &bytes)
 }
 
-/// The hash of the entry before `next`. None at 0.
-fn last(log: &Reader, next: u64) -> Option<Option<EntryHash>> {
-    let Some(last) = next.checked_sub(1) else { return Some(None) };
-    log.entry(last).ok().flatten().map(|bytes| Some(EntryHash::of(&bytes)))
+/// The hash of the entry before `next`, if there is one.
+fn last(log: &Reader, next: u64) -> Option<EntryHash> {
+    let bytes = log.entry(next.checked_sub(1)?).ok().flatten()?;
+    Some(EntryHash::of(&bytes))
 }

@@ -1,5 +1,10 @@
 //! The state: what is remembered of the records so far, and what it makes of the next one.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each detection looks at a few kinds of records, and passes over all others, new ones too"
+)]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +101,8 @@ impl State {
         match &*entry.data {
             Data::ConfigChange(change) => {
                 if let Some(policy) = &change.policy {
-                    self.off = policy.detections_off.iter().map(|id| id.to_string()).collect();
+                    self.off =
+                        policy.detections_off.iter().map(|id| id.as_str().to_owned()).collect();
                 }
             }
             Data::CaptureGap(gap) => self.told(gap, entry),
