@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::WeakSender;
 
+use super::producers::Producers;
 use super::queue::Waiting;
 use super::view::Progress;
-use super::{Ledger, Random};
+use super::{Clock, Ledger, Random};
 use crate::seal::VerifierKey;
 use crate::store::{Meta, Reader};
 
@@ -16,7 +17,9 @@ use crate::store::{Meta, Reader};
 pub struct WeakLedger {
     meta: Arc<Meta>,
     key: Arc<VerifierKey>,
+    clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    producers: Arc<Producers>,
     reader: Reader,
     progress: Arc<Progress>,
     queue: WeakSender<Waiting>,
@@ -29,7 +32,9 @@ impl Ledger {
         WeakLedger {
             meta: Arc::clone(&self.meta),
             key: Arc::clone(&self.key),
+            clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
+            producers: Arc::clone(&self.producers),
             reader: self.reader.clone(),
             progress: Arc::clone(&self.progress),
             queue: self.queue.downgrade(),
@@ -44,7 +49,9 @@ impl WeakLedger {
         Some(Ledger {
             meta: Arc::clone(&self.meta),
             key: Arc::clone(&self.key),
+            clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
+            producers: Arc::clone(&self.producers),
             reader: self.reader.clone(),
             progress: Arc::clone(&self.progress),
             queue: self.queue.upgrade()?,

@@ -563,7 +563,7 @@ fn sessions_are_listed_and_the_index_is_built_again() {
     assert!(text(&asked.stdout).contains("s-2") && text(&asked.stderr).contains("--after "));
     let none = run(&["sessions", "--agent", "nobody", "--since", "1h"]);
     assert!(none.status.success() && none.stdout.is_empty(), "{}", text(&none.stderr));
-    let json = run(&["sessions", "--flag", "late", "--json"]);
+    let json = run(&["sessions", "--flag", "tardy", "--json"]);
     assert_eq!(json.status.code(), Some(2), "there is no such flag");
 
     let status = run(&["reindex", "--wait"]);

@@ -381,7 +381,7 @@ struct Broken(AtomicBool);
 impl Clock for Broken {
     fn now(&self) -> Timestamp {
         assert!(!self.0.load(Ordering::Relaxed), "the test asked for it");
-        Timestamp::EPOCH
+        "2026-11-24T00:10:00Z".parse().unwrap()
     }
 }
 

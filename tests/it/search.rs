@@ -187,7 +187,7 @@ fn facets_and_histogram_count_exactly() {
     assert_eq!(found.facets[1].distinct, 4);
     assert_eq!(found.facets[1].values, owned(&[("api_call", 20), ("model_output", 20)]));
     assert_eq!(found.facets[2].values, owned(&[("send_money", 20)]));
-    assert_eq!(found.facets[3].values, owned(&[]));
+    assert_eq!(found.facets[3].values, owned(&[("delegation_unknown", 40)]));
     let bars = found.histogram.unwrap().bars;
     assert_eq!(bars.iter().map(|(_, count)| count).sum::<u64>(), 80);
 }
@@ -427,8 +427,11 @@ fn varied(number: u64) -> Vec<Value> {
     let text = |from: u64| (from..from + 1 + number % 5).map(word).collect::<Vec<_>>().join(" ");
     let mut records = chain(number);
     records[0]["content"]["text"] = json!(text(0));
-    records[0]["user"]["id"] =
-        json!(["alice@example.com", "Bob@example.com"][usize::try_from(number % 2).unwrap()]);
+    // A session is of one user.
+    let user = ["alice@example.com", "Bob@example.com"][usize::try_from(number % 5 % 2).unwrap()];
+    for record in &mut records {
+        record["user"]["id"] = json!(user);
+    }
     records[1]["content"] =
         json!({ "text": [text(6), { "deep": text(3), "deep.er": number }, null] });
     records[2]["content"]["arguments"] = json!({ "to": word(9), "amount": number, "rate": f64::from(u32::try_from(number).unwrap()) / 4.0, "ok": number.is_multiple_of(2), "none": {} });

@@ -148,7 +148,9 @@ fn facets_and_histogram_are_counted_where_they_are_asked_for() {
     assert_eq!(page["facets"]["user"], user);
     assert_eq!(page["facets"]["kind"]["values"][0], json!({ "value": "prompt", "count": 11 }));
     assert_eq!(page["facets"]["tool"]["values"][0]["count"], 10);
-    assert_eq!(page["facets"]["flag"], json!({ "distinct": 0, "values": [] }));
+    // Nobody has told the ledger of the grant under which the agent acts.
+    let unknown = json!({ "value": "delegation_unknown", "count": 20 });
+    assert_eq!(page["facets"]["flag"], json!({ "distinct": 1, "values": [unknown] }));
     assert_eq!(page["facets"].as_object().unwrap().len(), 4);
     let bars = page["histogram"]["bars"].as_array().unwrap();
     assert_eq!(bars.iter().map(|bar| bar["count"].as_u64().unwrap()).sum::<u64>(), 41);
@@ -287,7 +289,10 @@ fn sessions_are_listed_with_their_counts_and_paged() {
     assert_eq!(summary["agents"], json!(["invoice-agent"]));
     assert_eq!(summary["records"], 8);
     assert_eq!(summary["kinds"]["api_call"], 2);
-    assert_eq!((&summary["flags"], &summary["newest_match"]), (&json!({}), &json!(40)));
+    assert_eq!(
+        (&summary["flags"], &summary["newest_match"]),
+        (&json!({ "delegation_unknown": 4 }), &json!(40))
+    );
 
     assert_eq!(ids(&sessions("?user=bob@example.com")), ["s-other"]);
     assert_eq!(sessions("?agent=invoice-agent")["total"], 5);
