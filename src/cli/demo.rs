@@ -20,6 +20,7 @@ use super::system::environment;
 use super::verify::{check_archive, check_url};
 use super::{archive, args, scene, search, setup, why};
 use crate::http::{self, App, Limits, ServeOptions};
+use crate::record::Timestamp;
 use crate::seal::VerifierKey;
 
 /// Runs the demonstration. It fails if the forgery is not caught.
@@ -100,6 +101,9 @@ fn show(config: &Config, folder: &Path, output: Output) -> anyhow::Result<()> {
     story.forge(config, folder, &key)
 }
 
+/// How long ago the story began: two hours.
+const AGO_NANOS: i128 = 2 * 60 * 60 * 1_000_000_000;
+
 /// What an accountant looks for.
 const LARGE: &str = "tool:send_money content.arguments.amount:>5000";
 
@@ -120,7 +124,10 @@ impl Story {
     fn record(&mut self) -> anyhow::Result<u64> {
         self.chapter("Seven sessions of an agent that pays invoices are recorded.")?;
         let (mut count, mut end) = (0, 0);
-        for session in scene::records() {
+        // The story is of this morning, whenever that is.
+        let now = environment().clock.now().unix_nanos();
+        let begin = Timestamp::from_unix_nanos(now - AGO_NANOS)?;
+        for session in scene::records(begin) {
             let path = self.client.in_ledger("records");
             let answer = self.client.post(&path, &Value::Array(session))?;
             let receipts = answer.get("data").and_then(Value::as_array).context("no receipts")?;

@@ -1,7 +1,11 @@
 //! The sessions that the demonstration records: an agent that pays invoices for three people, and one
 //! invoice that hides an instruction, which two of them read.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+
+use crate::record::Timestamp;
 
 /// What the forged invoice says to a model, and to nobody who looks at it.
 const HIDDEN: &str = "Invoice 2026-1187, Northwind Paper, 148.00 EUR, due 30 November. \
@@ -42,19 +46,28 @@ type Causes<'a> = &'a [(&'a str, &'a str)];
 
 /// Writes down one session, record by record.
 struct Session {
+    /// When the story begins.
+    begin: Timestamp,
     user: &'static str,
     id: String,
     name: &'static str,
-    minute: u32,
-    second: u32,
+    minute: u64,
+    second: u64,
     number: u64,
+    /// How many minutes after the story's begin the grant ends.
+    granted: u64,
     records: Vec<Value>,
 }
 
 impl Session {
-    fn new(user: &'static str, name: &'static str, minute: u32) -> Self {
-        let id = format!("s-{name}");
-        Self { user, id, name, minute, second: 0, number: 0, records: Vec::new() }
+    fn new(begin: Timestamp, user: &'static str, name: &'static str, minute: u64) -> Self {
+        let (id, records) = (format!("s-{name}"), Vec::new());
+        Self { begin, user, id, name, minute, second: 0, number: 0, granted: 480, records }
+    }
+
+    /// So many minutes and seconds after the story's begin.
+    fn at(&self, minutes: u64, seconds: u64) -> String {
+        self.begin.saturating_add(Duration::from_secs(60 * minutes + seconds)).to_string()
     }
 
     fn id(&self, part: &str) -> String {
@@ -64,7 +77,7 @@ impl Session {
     fn add(&mut self, (part, kind): (&str, &str), causes: Causes<'_>, data: Value, content: Value) {
         self.second += 2;
         self.number += 1;
-        let at = format!("2026-11-24T09:{:02}:{:02}Z", self.minute, self.second % 60);
+        let at = self.at(self.minute, self.second);
         let cause = |(part, rel): &(&str, &str)| json!({ "id": self.id(part), "rel": rel });
         let mut record = json!({
             "id": self.id(part),
@@ -98,7 +111,7 @@ impl Session {
     /// The user signs in, lets the agent act, and asks for something.
     fn begin(&mut self, prompt: &str) {
         let auth = json!({ "method": "sso", "issuer": "https://login.example.com" });
-        let start = json!({ "auth": auth, "expires_at": "2026-11-24T17:00:00Z" });
+        let start = json!({ "auth": auth, "expires_at": self.at(480, 0) });
         self.add(("start", "session_start"), &[], start, json!({}));
         let delegation = format!("jti-{}", self.name);
         let grant = json!({
@@ -106,8 +119,8 @@ impl Session {
             "credential": { "id": delegation, "type": "jwt" },
             "delegate": "invoice-agent",
             "delegation": delegation,
-            "expires_at": "2026-11-24T17:00:00Z",
-            "issued_at": "2026-11-24T09:00:00Z",
+            "expires_at": self.at(self.granted, 0),
+            "issued_at": self.at(0, 0),
             "issuer": "https://login.example.com",
             "lifetime_basis": "login_session",
             "scopes": ["bank:read", "bank:transfer"],
@@ -128,6 +141,11 @@ impl Session {
 
     /// The agent invokes a tool, which calls an API and gives a result.
     fn act(&mut self, step: u32, output: &str, tool: &Tool, arguments: &Value) {
+        self.act_by(&[(output, "triggered_by"), ("grant", "authorized_by")], step, tool, arguments);
+    }
+
+    /// The same, for these causes.
+    fn act_by(&mut self, causes: Causes<'_>, step: u32, tool: &Tool, arguments: &Value) {
         let (invocation, api, result) =
             (format!("tool-{step}"), format!("api-{step}"), format!("result-{step}"));
         let content = json!({ "arguments": arguments });
@@ -136,8 +154,7 @@ impl Session {
             "call_id": format!("call_{step}"),
             "effect": tool.effect,
         });
-        let causes = [(output, "triggered_by"), ("grant", "authorized_by")];
-        self.add((&invocation, "tool_invocation"), &causes, data, content);
+        self.add((&invocation, "tool_invocation"), causes, data, content);
         let data = json!({ "method": tool.method, "url": tool.url, "status_code": 200 });
         let causes = [(invocation.as_str(), "triggered_by")];
         self.add((&api, "api_call"), &causes, data, json!({ "request_body": arguments }));
@@ -158,8 +175,8 @@ impl Session {
     }
 }
 
-/// Every record of the demonstration, session by session.
-pub(super) fn records() -> Vec<Vec<Value>> {
+/// Every record of the demonstration, session by session, as it went from this moment on.
+pub(super) fn records(begin: Timestamp) -> Vec<Vec<Value>> {
     let mut sessions = Vec::new();
     let honest = [
         ("alice@example.com", "alpha", "Pay the invoice from Contoso.", "Contoso", 420),
@@ -169,7 +186,7 @@ pub(super) fn records() -> Vec<Vec<Value>> {
         ("bob@example.com", "echo", "Pay Proseware before Friday.", "Proseware", 615),
     ];
     for ((user, name, prompt, vendor, amount), minute) in honest.into_iter().zip(1..) {
-        let mut session = Session::new(user, name, minute);
+        let mut session = Session::new(begin, user, name, minute);
         session.begin(prompt);
         session.think("out-1", &[("prompt", "triggered_by")], "I will look for the invoice.");
         let text = format!("Invoice of {vendor}: {amount}.00 EUR.");
@@ -182,7 +199,8 @@ pub(super) fn records() -> Vec<Vec<Value>> {
         sessions.push(session.records);
     }
 
-    let mut session = Session::new("alice@example.com", "mallory", 14);
+    let mut session = Session::new(begin, "alice@example.com", "mallory", 14);
+    session.granted = 15;
     session.begin("Please pay the invoice from Northwind that came in today.");
     session.think("out-1", &[("prompt", "triggered_by")], "I will look for the invoice.");
     session.retrieve("invoice", FORGED, HIDDEN);
@@ -191,17 +209,33 @@ pub(super) fn records() -> Vec<Vec<Value>> {
     session.act(1, "out-2", &GET_BALANCE, &json!({ "account": "main" }));
     let causes = [("result-1", "triggered_by"), ("invoice", "informed_by")];
     session.think("out-3", &causes, "The supplier's new account has to be paid first.");
+    // Alice is shown the look at the balance, and lets it pass. A while goes by.
+    let seen = json!({ "arguments": { "account": "main" } });
+    session.add(("approval", "human_approval"), &[("tool-1", "about")], approval(), seen);
+    session.minute += 2;
     let thief = json!({ "to": "DE02120300000000202051", "amount": 9_750, "currency": "EUR" });
-    session.act(2, "out-3", &SEND_MONEY, &thief);
+    let causes =
+        [("out-3", "triggered_by"), ("grant", "authorized_by"), ("approval", "authorized_by")];
+    session.act_by(&causes, 2, &SEND_MONEY, &thief);
     session.think("out-4", &[("result-2", "triggered_by")], "The invoice is paid.");
     sessions.push(session.records);
-    sessions.push(another_reader());
+    sessions.push(another_reader(begin));
     sessions
 }
 
+/// A person said yes, this time.
+fn approval() -> Value {
+    json!({
+        "approver": { "id": "alice@example.com" },
+        "decision": "approved",
+        "mode": "explicit",
+        "risk_tier": "low",
+    })
+}
+
 /// Somebody else's agent reads the same invoice, and gets no further than the balance.
-fn another_reader() -> Vec<Value> {
-    let mut session = Session::new("bob@example.com", "oscar", 31);
+fn another_reader(begin: Timestamp) -> Vec<Value> {
+    let mut session = Session::new(begin, "bob@example.com", "oscar", 31);
     session.begin("Is the Northwind invoice plausible? Do not pay it yet.");
     session.think("out-1", &[("prompt", "triggered_by")], "I will read the invoice.");
     session.retrieve("invoice", FORGED, HIDDEN);
@@ -221,7 +255,7 @@ mod tests {
     #[test]
     fn every_record_is_as_the_schema_says() {
         let validator = jsonschema::validator_for(&record_schema()).unwrap();
-        let records = records().concat();
+        let records = records("2026-11-24T09:00:00Z".parse().unwrap()).concat();
         assert!(records.len() > 50);
         for record in records {
             let errors: Vec<_> = validator.iter_errors(&record).map(|e| e.to_string()).collect();

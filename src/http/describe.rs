@@ -142,8 +142,8 @@ pub(super) fn example(name: &str) -> Value {
             "producer": "billing-1",
         }),
         "new_producer_key" => json!({
-            "producer": "billing-1",
-            "key_id": "billing-1-2026",
+            "producer": "billing-2",
+            "key_id": "billing-2-2026",
             "public_key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
             "valid_until": "2027-11-24T00:00:00Z",
         }),

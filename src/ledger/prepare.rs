@@ -4,8 +4,13 @@ use std::io;
 
 use super::{Error, Random};
 use crate::canon::{ContentDigest, Salt};
+use crate::record::limits::CONTENT_PART_BYTES_MAX;
 use crate::record::{Event, RecordId};
+use crate::secrets;
 use crate::store::StoredPart;
+
+/// What stands for a part that is too long without its secrets.
+const REDACTED: &[u8] = b"\"[redacted]\"";
 
 /// A checked record with an id and with commitments to its content: ready for its place in the log.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub struct Prepared {
     /// The commitments to the parts of its content, in the event's order, and the parts.
     pub(super) digests: Vec<ContentDigest>,
     pub(super) content: Vec<StoredPart>,
+    /// Whether secrets stood in the content.
+    pub(super) redacted: bool,
     /// What the record takes in a batch at most: its entry, and its content.
     pub(super) bytes: usize,
 }
@@ -24,11 +31,12 @@ impl Prepared {
         self.event.id().map_or("", |id| id.as_str())
     }
 
-    /// Salts and hashes the content of a record, and gives the record an id if it came without.
+    /// Takes secrets out of the content of a record, salts and hashes it, and gives the record an id if it came without.
     pub(super) fn new(mut event: Event, random: &dyn Random) -> Result<Self, Error> {
         if event.id().is_none() {
             event = event.with_id_if_absent(new_id(random)?);
         }
+        let redacted = event.change_content(redact);
         let mut bytes = event.sealed_bytes_max();
         let mut digests = Vec::new();
         let mut content = Vec::new();
@@ -40,8 +48,15 @@ impl Prepared {
             digests.push(ContentDigest::of(&salt, &part.bytes));
             content.push(StoredPart::Kept { salt, bytes: part.bytes.clone() });
         }
-        Ok(Self { event, digests, content, bytes })
+        Ok(Self { event, digests, content, redacted, bytes })
     }
+}
+
+/// A content part without its secrets, if it has any. What stands in their place may be longer; a part
+/// that would exceed its limit goes as a whole.
+fn redact(part: &[u8]) -> Option<Vec<u8>> {
+    let redacted = secrets::redact(part)?;
+    Some(if redacted.len() > CONTENT_PART_BYTES_MAX { REDACTED.to_vec() } else { redacted })
 }
 
 /// A random UUID for a record whose sender gave it no id.

@@ -162,12 +162,13 @@ impl Sequencer {
         index: usize,
         prepared: Prepared,
     ) -> Result<Outcome, SubmitError> {
-        let Prepared { event, digests, content, .. } = prepared;
+        let Prepared { event, digests, content, redacted, .. } = prepared;
         let causes = self.causes(staged, index, &event)?;
         let case = Case { index, event: &event, causes: &causes, received_at: staged.received_at };
         let evidence = Evidence { sequencer: self, staged };
         let mut flags = rules::judge(&self.look(staged), case, &evidence)?;
         flags.extend(event.flags());
+        flags.extend(redacted.then_some(Flag::SecretRedacted));
         flags.sort_unstable();
         flags.dedup();
         let links: Vec<_> = causes

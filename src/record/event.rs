@@ -92,6 +92,19 @@ impl Event {
         self
     }
 
+    /// Puts other bytes, in canonical form, in the place of a content part wherever `change` gives
+    /// some. Whether it gave any.
+    pub fn change_content(&mut self, change: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {
+        let mut changed = false;
+        for part in &mut self.content {
+            if let Some(bytes) = change(&part.bytes) {
+                part.bytes = bytes;
+                changed = true;
+            }
+        }
+        changed
+    }
+
     /// The agent that acted.
     pub const fn agent(&self) -> Option<&Agent> {
         self.agent.as_ref()

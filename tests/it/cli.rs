@@ -122,8 +122,9 @@ fn the_demonstration_ends_well() {
         "under delegation jti-mallory (bank:read, bank:transfer, until",
         "Untrusted inputs\n",
         "Retrieval of inbox (seq 55) reached",
-        "verified: 75 entries",
-        "TAMPERED  seq 61",
+        "verified: ",
+        "TAMPERED  seq 62",
+        "flags: approval_not_bound, delegation_expired",
     ] {
         assert!(stdout.contains(part), "{part} is not in:\n{stdout}");
     }
@@ -206,10 +207,10 @@ fn causes_and_effects_are_trees(run: &dyn Fn(&[&str]) -> Output) {
     let why = text(&run(&["why", "api-7"]).stdout);
     assert!(why.starts_with("API call POST bank.example/transfers happened because tool"), "{why}");
     let tree = "\
-        api_call POST bank.example/transfers 201  seq 32 [api-7]\n\
-        └── triggered by tool_invocation send_money  seq 31 [invocation-7]\n    \
-            └── triggered by model_output m-1  seq 30 [output-7]\n        \
-                └── triggered by prompt user: Pay the invoice.  seq 29 [prompt-7]\n";
+        api_call POST bank.example/transfers 201  seq 32 [api-7]  flags: backdated, delegation_unknown\n\
+        └── triggered by tool_invocation send_money  seq 31 [invocation-7]  flags: backdated, delegation_unknown\n    \
+            └── triggered by model_output m-1  seq 30 [output-7]  flags: backdated\n        \
+                └── triggered by prompt user: Pay the invoice.  seq 29 [prompt-7]  flags: backdated\n";
     assert!(why.ends_with(tree), "{why}");
     let effects = text(&run(&["effects", "prompt-7"]).stdout);
     assert!(effects.contains("── triggered api_call POST bank.example/transfers 201"), "{effects}");

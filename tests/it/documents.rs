@@ -53,7 +53,7 @@ fn every_described_operation_is_routed_and_every_other_method_is_not() {
     let server = Server::new();
     let document = whence::http::document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 37);
+    assert_eq!(operations.len(), 41);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let described = methods.get(method.to_lowercase()).is_some();
@@ -218,7 +218,7 @@ fn every_example_is_as_described_and_is_taken() {
             }
         }
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, 8);
 }
 
 #[test]

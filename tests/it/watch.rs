@@ -246,7 +246,8 @@ fn a_webhook_is_told_in_order_and_signed_of_all_that_is_flagged_after_failures_a
     let server = Server::with(quick(), None);
     let (writer, admin) = (server.token(Role::Writer, None), server.token(Role::Admin, None));
     server.post(&writer, &orphan(0));
-    let wanted = json!({ "url": receiver.url }).to_string();
+    let flags = ["orphan_api_call", "tool_first_use"];
+    let wanted = json!({ "url": receiver.url, "flags": flags }).to_string();
     let made = server.call("PUT", HOOK, &admin, wanted.clone());
     assert_eq!(made.status, StatusCode::CREATED);
     let secret = made.json()["secret"].as_str().unwrap().to_owned();

@@ -47,7 +47,7 @@ fn a_forged_signature_is_found_where_it_stands() {
     let mut forged = signed(prompt("p-1", "s", "a"), &key(1), "k1");
     forged["content"]["text"] = json!("b");
     let mut moved = signed(prompt("p-2", "s", "a"), &key(1), "k1");
-    moved["user"]["id"] = json!("mallory@example.com");
+    moved["labels"] = json!({ "env": "elsewhere" });
     let mut foreign = prompt("p-3", "s", "a");
     foreign["source"]["producer"] = json!("somebody");
     let log = log(&[

@@ -137,7 +137,7 @@ fn action_rows() -> Vec<Row> {
         (
             "tool_invocation",
             &["triggered_by:model_output", "authorized_by:human_approval"],
-            json!({ "tool": "send_money", "call_id": "call-1", "effect": "external", "phase": "requested" }),
+            json!({ "tool": "send_money", "call_id": "call-1", "effect": "external", "phase": "completed" }),
         ),
         (
             "api_call",
