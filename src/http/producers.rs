@@ -143,6 +143,6 @@ fn check(key: &ProducerKey, now: Timestamp) -> Result<(), ApiError> {
 
 /// The first 64 bits of the digest of a key, to name it by.
 fn digest_of(public_key: &str) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(&[public_key.as_bytes()]);
-    HEXLOWER.encode(&[a, b, c, d, e, f, g, h])
+    let digest = sha256(&[public_key.as_bytes()]);
+    HEXLOWER.encode(digest.first_chunk::<8>().map_or(&[], |first| first.as_slice()))
 }

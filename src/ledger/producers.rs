@@ -224,9 +224,9 @@ mod tests {
             ("/user/id", json!("mallory@example.com")),
         ];
         for (pointer, value) in changes {
-            let mut changed = record.clone();
-            *changed.pointer_mut(pointer).unwrap() = value;
-            let said = said(&registered(), &changed, now());
+            let mut other = record.clone();
+            *other.pointer_mut(pointer).unwrap() = value;
+            let said = said(&registered(), &other, now());
             assert!(said.is_some_and(|said| said.starts_with("sign the RFC 8785")), "{pointer}");
         }
         let mut flipped = record.clone();

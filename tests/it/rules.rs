@@ -108,7 +108,7 @@ fn revoked(session: &str) -> Value {
 }
 
 /// A person's yes to a request with these arguments.
-fn approval(session: &str, arguments: Value) -> Value {
+fn approval(session: &str, arguments: &Value) -> Value {
     let mut record = prompt(&format!("{session}-approval"), session, "");
     record["kind"] = json!("human_approval");
     record["causes"] = json!([{ "id": format!("{session}-output"), "rel": "about" }]);
@@ -201,15 +201,13 @@ const RULES: &[(&str, &str, Wrong)] = &[
         let output = json!({ "id": format!("{session}-output"), "rel": "triggered_by" });
         let approved = json!({ "id": format!("{session}-approval"), "rel": "authorized_by" });
         set(call, "/causes", json!([output, approved]));
-        vec![approval(session, json!({ "to": "DE02", "amount": 9 }))]
+        vec![approval(session, &json!({ "to": "DE02", "amount": 9 }))]
     }),
 ];
 
 fn code(error: &SubmitError) -> &str {
-    match error {
-        SubmitError::Refused(refused) => refused.error.code.as_str(),
-        _ => panic!("{error}"),
-    }
+    let SubmitError::Refused(refused) = error else { panic!("{error}") };
+    refused.error.code.as_str()
 }
 
 #[test]
@@ -235,7 +233,7 @@ fn a_request_is_refused_where_a_report_is_flagged_whoever_tells_it_and_after_reo
                     seen.push("refused".to_owned());
                 } else {
                     let flags: Vec<_> =
-                        answer.unwrap()[0].flags.iter().map(|flag| flag.to_string()).collect();
+                        answer.unwrap()[0].flags.iter().map(ToString::to_string).collect();
                     assert!(flags.contains(&(*flag).to_owned()), "{flag} {observer}: {flags:?}");
                     // Every call counts, so that the later ones are too many.
                     let others = flags.into_iter().filter(|flag| flag != "calls_exceeded");
@@ -252,7 +250,7 @@ fn what_is_within_its_grant_has_no_flag() {
     let log = TestLog::new();
     log.submit(&begun("s")).unwrap();
     log.submit(&[catalog("s", "approved", Some("approved"), 'a')]).unwrap();
-    log.submit(&[approval("s", json!({ "to": "DE02", "amount": 10 }))]).unwrap();
+    log.submit(&[approval("s", &json!({ "to": "DE02", "amount": 10 }))]).unwrap();
     let mut call = invocation("s", Some("requested"), "agent_process");
     call["causes"] = json!([
         { "id": "s-output", "rel": "triggered_by" },
@@ -312,7 +310,7 @@ fn a_secret_is_replaced_before_it_is_sealed() {
     let log = TestLog::new();
     let secret = format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5");
     let record = prompt("p", "s", &format!("use {secret} to clone"));
-    let receipt = &log.submit(&[record.clone()]).unwrap()[0];
+    let receipt = &log.submit(std::slice::from_ref(&record)).unwrap()[0];
     let flags: Vec<_> = receipt.flags.iter().map(|flag| flag.as_str()).collect();
     assert_eq!(flags, ["secret_redacted"]);
     let stored = log.ledger().view().record(receipt.seq).unwrap().unwrap();

@@ -28,7 +28,7 @@ fn the_signed_form_is_the_canonical_record_without_its_signature() {
 
         // Posted in any other spelling, it is the same.
         let posted: Value = serde_json::from_slice(&form).unwrap();
-        prop_assert_eq!(to_bytes(&posted).unwrap(), form.clone());
+        prop_assert_eq!(&*to_bytes(&posted).unwrap(), &*form);
         prop_assert_eq!(check(&posted).unwrap().signed_form(), Some(form.clone()));
         prop_assert!(posted.get("signature").is_none());
 
