@@ -270,12 +270,4 @@ mod tests {
         let other = with([key("k1", "billing-2", KeyState::Registered)]);
         assert_eq!(said(&other, &record, now()), None);
     }
-
-    #[test]
-    fn a_record_that_is_signed_has_an_id() {
-        let mut record = unsigned();
-        record.as_object_mut().unwrap().remove("id");
-        let said = said(&registered(), &signed(record, "k1"), now()).unwrap();
-        assert!(said.contains("`id`"), "{said}");
-    }
 }
