@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::ledger::{self, RefusedRecord, SubmitError};
 pub(super) use crate::record::shown::with_causes;
-use crate::record::{Code, FieldError, Invalid};
+use crate::record::{Code, FieldError, Flag, Invalid};
 
 /// An answer that says why not.
 #[derive(Clone, Debug)]
@@ -160,13 +160,22 @@ impl ApiError {
 fn status_of(code: Code) -> StatusCode {
     let statuses = [
         (Code::JsonInvalid, StatusCode::BAD_REQUEST),
-        (Code::IdConflict, StatusCode::CONFLICT),
-        (Code::ProducerForbidden, StatusCode::FORBIDDEN),
+        (Code::ContentIncomplete, StatusCode::UNPROCESSABLE_ENTITY),
         (Code::ContentTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
         (Code::EntryTooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+        (Code::IdConflict, StatusCode::CONFLICT),
+        (Code::ProducerForbidden, StatusCode::FORBIDDEN),
+        (Code::SignatureInvalid, StatusCode::FORBIDDEN),
+        (Code::UserMismatch, StatusCode::CONFLICT),
     ];
-    let status = statuses.into_iter().find(|(of, _)| *of == code);
-    status.map_or(StatusCode::UNPROCESSABLE_ENTITY, |(_, status)| status)
+    // What the ledger's state forbids is a conflict with that state.
+    let forbidden = Flag::ALL.iter().any(|flag| flag.refusal() == Some(code));
+    let status = statuses.into_iter().find(|(of, _)| *of == code).map(|(_, status)| status);
+    status.unwrap_or(if forbidden {
+        StatusCode::CONFLICT
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    })
 }
 
 /// A code of an error, and the status that it comes with. Both are stable.

@@ -98,7 +98,10 @@ impl Indexed {
                 document.add_text(field, &named.id);
             }
         }
-        for flag in &self.flags {
+        // A flag that was raised later is a record of its own, and found as what it raises.
+        let raised = self.data.get("code").and_then(Value::as_str);
+        let raised = raised.filter(|_| self.kind == Kind::Flag);
+        for flag in self.flags.iter().map(String::as_str).chain(raised) {
             document.add_text(fields.flag, flag);
         }
         for (key, value) in &self.labels {

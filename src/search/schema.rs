@@ -11,7 +11,7 @@ use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
 use super::text::{self, fold};
 
 /// The version of fields and tokens.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The path of the strings whose words are in a field of their own. They are most of all words, and are
 /// indexed once in place of twice.

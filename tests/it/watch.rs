@@ -198,6 +198,12 @@ fn a_finding_is_sealed_once_whatever_becomes_of_the_state() {
     assert_eq!(found[0]["causes"][0]["id"], "use-20");
     assert_eq!(found[0]["session"]["id"], "s");
     assert_eq!(found[0]["user"]["id"], "alice@example.com");
+    let reader = server.token(Role::Investigator, None);
+    let path = format!(
+        "/v1/ledgers/main/records?q=flag:tool_first_use%20session:s&wait_for={}",
+        found[0]["seq"]
+    );
+    assert_eq!(server.get(&path, &reader).json()["total"], 1, "it is found as what it raises");
     for kept in [true, false] {
         server = restarted(server, kept);
         let writer = server.token(Role::Writer, None);
