@@ -50,7 +50,7 @@ fn from_its_registration_on_a_key_has_to_sign_until_it_is_revoked() {
     let (admin, writer) = (server.token(Role::Admin, None), server.token(Role::Writer, None));
     assert_eq!(server.post(&writer, &prompt("p-0", "s", "a")).status, StatusCode::CREATED);
     let early = signed(prompt("p-1", "s", "a"), &key(), "k1");
-    let wrong = (422, "signature_invalid".to_owned(), "/signature".to_owned());
+    let wrong = (403, "signature_invalid".to_owned(), "/signature".to_owned());
     assert_eq!(refused(&server.post(&writer, &early)), wrong);
 
     assert_eq!(server.register(&admin, &k1()).status, StatusCode::CREATED);
@@ -65,7 +65,7 @@ fn from_its_registration_on_a_key_has_to_sign_until_it_is_revoked() {
     changed["content"]["text"] = json!("b");
     let answer =
         server.post(&writer, &json!([signed(prompt("p-5", "s", "a"), &key(), "k1"), changed]));
-    assert_eq!(refused(&answer), (422, wrong.1.clone(), "/1/signature".to_owned()));
+    assert_eq!(refused(&answer), (403, wrong.1.clone(), "/1/signature".to_owned()));
 
     let revoke = format!("{PRODUCERS}/k1/revoke");
     assert_eq!(server.call("POST", &revoke, &admin, Body::empty()).status, StatusCode::OK);
