@@ -15,7 +15,7 @@ use crate::store::Reader;
 /// Records and sessions remembered. More than can be in flight, or a record could be known neither
 /// to memory nor to the store: three batches, one being built, one waiting and one being committed.
 const REMEMBERED: usize = 65_536;
-/// The same for states that take more memory and are fewer.
+/// The same for states that take more memory and are fewer, and for those that were told again.
 const STATES_REMEMBERED: usize = 8_192;
 
 const _: () = assert!(
@@ -36,10 +36,9 @@ pub(super) struct KnownRecord {
 pub(super) struct Known {
     reader: Reader,
     records: Recent<KnownRecord>,
-    /// A state that was told again from the store is put here as well, which is why these are cells.
-    sessions: RefCell<Recent<Session>>,
-    grants: RefCell<Recent<Grant>>,
-    catalogs: RefCell<Recent<Catalog>>,
+    sessions: States<Session>,
+    grants: States<Grant>,
+    catalogs: States<Catalog>,
     policy: Arc<Policy>,
 }
 
@@ -63,12 +62,12 @@ pub(super) struct Look<'a> {
 impl Known {
     /// Knows what the store has.
     pub(super) fn new(reader: Reader) -> Result<Self, Error> {
-        let policy = Arc::new(policy_below(&reader, u64::MAX)?);
+        let policy = Arc::new(policy_in(&reader)?);
         Ok(Self {
             records: Recent::new(REMEMBERED),
-            sessions: RefCell::new(Recent::new(REMEMBERED)),
-            grants: RefCell::new(Recent::new(STATES_REMEMBERED)),
-            catalogs: RefCell::new(Recent::new(STATES_REMEMBERED)),
+            sessions: States::new(REMEMBERED),
+            grants: States::new(STATES_REMEMBERED),
+            catalogs: States::new(STATES_REMEMBERED),
             policy,
             reader,
         })
@@ -79,9 +78,9 @@ impl Known {
         for (id, record) in changes.records {
             self.records.put(id, record);
         }
-        self.sessions.get_mut().put_all(changes.sessions);
-        self.grants.get_mut().put_all(changes.grants);
-        self.catalogs.get_mut().put_all(changes.catalogs);
+        self.sessions.take(changes.sessions);
+        self.grants.take(changes.grants);
+        self.catalogs.take(changes.catalogs);
         if let Some(policy) = changes.policy {
             self.policy = policy;
         }
@@ -260,43 +259,23 @@ impl Look<'_> {
 
     /// The state of a session, if it has a record.
     pub(super) fn session(&self, id: &str) -> Result<Option<Session>, Error> {
-        if let Some(session) = self.changes.sessions.get(id) {
-            return Ok(Some(session.clone()));
-        }
-        if let Some(session) = self.known.sessions.borrow().get(id) {
-            return Ok(Some(session.clone()));
-        }
-        let session = self.known.session_in_store(id)?;
-        if let Some(session) = &session {
-            self.known.sessions.borrow_mut().put(id.into(), session.clone());
-        }
-        Ok(session)
+        let Self { known, changes } = self;
+        known.sessions.get(&changes.sessions, id, || known.session_in_store(id))
     }
 
     /// The state of a grant.
     pub(super) fn grant(&self, id: &str) -> Result<Grant, Error> {
-        if let Some(grant) = self.changes.grants.get(id) {
-            return Ok(grant.clone());
-        }
-        if let Some(grant) = self.known.grants.borrow().get(id) {
-            return Ok(grant.clone());
-        }
-        let grant = self.known.grant_in_store(id)?;
-        self.known.grants.borrow_mut().put(id.into(), grant.clone());
-        Ok(grant)
+        let Self { known, changes } = self;
+        let grant = known.grants.get(&changes.grants, id, || known.grant_in_store(id).map(Some));
+        grant.map(Option::unwrap_or_default)
     }
 
     /// The catalogs of a server.
     pub(super) fn catalog(&self, server: &str) -> Result<Catalog, Error> {
-        if let Some(catalog) = self.changes.catalogs.get(server) {
-            return Ok(catalog.clone());
-        }
-        if let Some(catalog) = self.known.catalogs.borrow().get(server) {
-            return Ok(catalog.clone());
-        }
-        let catalog = self.known.catalog_in_store(server)?;
-        self.known.catalogs.borrow_mut().put(server.into(), catalog.clone());
-        Ok(catalog)
+        let Self { known, changes } = self;
+        let told_again = || known.catalog_in_store(server).map(Some);
+        let catalog = known.catalogs.get(&changes.catalogs, server, told_again);
+        catalog.map(Option::unwrap_or_default)
     }
 
     /// The policy in force.
@@ -309,9 +288,9 @@ pub(super) fn parse(seq: u64, bytes: &[u8]) -> Result<Entry<'_>, Error> {
     Entry::parse(bytes).map_err(|source| Error::Entry { seq, source })
 }
 
-/// The policy that was in force after the records below `size`.
-pub(super) fn policy_below(reader: &Reader, size: u64) -> Result<Policy, Error> {
-    let mut below = size;
+/// The policy that the store's records leave in force.
+fn policy_in(reader: &Reader) -> Result<Policy, Error> {
+    let mut below = u64::MAX;
     while let Some(seq) = reader.newest_of_subject(Subject::Policy, below)? {
         below = seq;
         let Some(bytes) = reader.entry(seq)? else { continue };
@@ -322,6 +301,50 @@ pub(super) fn policy_below(reader: &Reader, size: u64) -> Result<Policy, Error> 
         }
     }
     Ok(Policy::default())
+}
+
+/// States by key: those that changed, and apart from them those that were told again from the store.
+/// However many are told again, they push out nothing that the store does not have yet.
+#[derive(Debug)]
+struct States<V> {
+    changed: Recent<V>,
+    /// A cell, because looking is what fills it.
+    told_again: RefCell<Recent<V>>,
+}
+
+impl<V: Clone> States<V> {
+    fn new(remembered: usize) -> Self {
+        let told_again = RefCell::new(Recent::new(STATES_REMEMBERED));
+        Self { changed: Recent::new(remembered), told_again }
+    }
+
+    /// The state of a key: as these changes leave it, or else as it was, told again if it has to be.
+    fn get(
+        &self,
+        changes: &BTreeMap<Arc<str>, V>,
+        key: &str,
+        tell_again: impl FnOnce() -> Result<Option<V>, Error>,
+    ) -> Result<Option<V>, Error> {
+        if let Some(state) = changes.get(key).or_else(|| self.changed.get(key)) {
+            return Ok(Some(state.clone()));
+        }
+        if let Some(state) = self.told_again.borrow().get(key) {
+            return Ok(Some(state.clone()));
+        }
+        let state = tell_again()?;
+        if let Some(state) = &state {
+            self.told_again.borrow_mut().put(key.into(), state.clone());
+        }
+        Ok(state)
+    }
+
+    fn take(&mut self, changes: BTreeMap<Arc<str>, V>) {
+        for (key, state) in changes {
+            // What was told again is not the state any more.
+            self.told_again.get_mut().values.remove(&key);
+            self.changed.put(key, state);
+        }
+    }
 }
 
 /// The values put last, by key: at most so many.
@@ -343,12 +366,6 @@ impl<V> Recent<V> {
         self.values.get(key).map(|(_, value)| value)
     }
 
-    fn put_all(&mut self, values: BTreeMap<Arc<str>, V>) {
-        for (key, value) in values {
-            self.put(key, value);
-        }
-    }
-
     fn put(&mut self, key: Arc<str>, value: V) {
         self.puts += 1;
         self.order.push_back((self.puts, Arc::clone(&key)));
@@ -360,5 +377,31 @@ impl<V> Recent<V> {
                 self.values.remove(&key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_again_pushes_nothing_out_that_changed_and_is_forgotten_when_it_changes() {
+        let mut states = States::<u64>::new(STATES_REMEMBERED);
+        let none = BTreeMap::new();
+        states.take(BTreeMap::from([("in flight".into(), 1)]));
+        for key in 0..2 * STATES_REMEMBERED {
+            let told = states.get(&none, &key.to_string(), || Ok(Some(2))).unwrap();
+            assert_eq!(told, Some(2));
+        }
+        let again = || panic!("the store does not have it yet");
+        assert_eq!(states.get(&none, "in flight", again).unwrap(), Some(1));
+
+        let last = (2 * STATES_REMEMBERED - 1).to_string();
+        states.take(BTreeMap::from([(last.as_str().into(), 3)]));
+        // Once it is committed long ago, it is told again as it is then.
+        for key in 0..=STATES_REMEMBERED {
+            states.take(BTreeMap::from([(format!("later {key}").into(), 4)]));
+        }
+        assert_eq!(states.get(&none, &last, || Ok(Some(3))).unwrap(), Some(3));
     }
 }
