@@ -188,26 +188,20 @@ impl Known {
 }
 
 impl Changes {
-    /// Learns what a record changes that has just got its place.
+    /// Learns what a record changes that has just got its place. `session` is the state of its session
+    /// before it.
     pub(super) fn add(
         &mut self,
         known: &Known,
-        id: &str,
-        record: KnownRecord,
+        (id, record): (&str, KnownRecord),
+        session: Option<Session>,
         told: Told<'_>,
     ) -> Result<(), Error> {
-        let look = Look { known, changes: self };
-        let session = match told.session {
-            Some(id) => Some((
-                id,
-                match look.session(id)? {
-                    Some(session) => Session { n: session.n + 1, hash: record.hash, ..session },
-                    None => Session::new(record.hash),
-                },
-            )),
-            None => None,
-        };
-        if let Some((id, mut session)) = session {
+        if let Some(id) = told.session {
+            let mut session = match session {
+                Some(session) => Session { n: session.n + 1, hash: record.hash, ..session },
+                None => Session::new(record.hash),
+            };
             session.fold(told);
             self.sessions.insert(id.into(), session);
         }

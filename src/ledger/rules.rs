@@ -40,6 +40,8 @@ pub(super) struct Case<'a> {
     pub(super) event: &'a Event,
     /// Its causes, in the order in which it names them.
     pub(super) causes: &'a [KnownRecord],
+    /// The state of its session before it, if it has one.
+    pub(super) session: Option<&'a Session>,
     /// When the batch is received.
     pub(super) received_at: Timestamp,
 }
@@ -94,7 +96,7 @@ pub(super) fn judge(
     }
     let mut flags = Vec::new();
     check_time(case, &mut flags)?;
-    check_session(look, case, &mut flags)?;
+    check_session(case, &mut flags)?;
     grants::check(look, case, &mut flags)?;
     check_catalog(look, case, &mut flags)?;
     approvals::check(look, case, evidence, &mut flags)?;
@@ -141,18 +143,13 @@ fn check_time(case: Case<'_>, flags: &mut Vec<Flag>) -> Result<(), SubmitError> 
 }
 
 /// R3 and R6: the session is the user's, and not over.
-fn check_session(
-    look: &Look<'_>,
-    case: Case<'_>,
-    flags: &mut Vec<Flag>,
-) -> Result<(), SubmitError> {
+fn check_session(case: Case<'_>, flags: &mut Vec<Flag>) -> Result<(), SubmitError> {
     let event = case.event;
     // A remark on a session may be anybody's, at any time.
     if !event.kind().rules().session {
         return Ok(());
     }
-    let Some(named) = event.session() else { return Ok(()) };
-    let Some(session) = look.session(named.id.as_str())? else { return Ok(()) };
+    let Some(session) = case.session else { return Ok(()) };
     if let (Some(user), Some(of)) = (event.user(), &session.user) {
         let other_issuer =
             user.issuer.as_ref().zip(of.issuer.as_ref()).is_some_and(|(one, other)| one != other);
@@ -162,7 +159,7 @@ fn check_session(
         }
     }
     if !matches!(event.kind(), Kind::SessionEnd | Kind::DelegationRevoke) {
-        flags.extend(after_the_end(&session, case));
+        flags.extend(after_the_end(session, case));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::committer::{Built, Reply};
 use super::known::{self, Changes, Known, KnownRecord, Look};
 use super::queue::Submission;
 use super::rules::Case;
-use super::state::Told;
+use super::state::{Session, Told};
 use super::view::{Progress, Published};
 use super::{Clock, Error, Prepared, Receipt, SubmitError, rules};
 use crate::canon::{ContentDigest, EntryHash, TreeHash};
@@ -87,17 +87,7 @@ struct Evidence<'a> {
 
 impl rules::Evidence for Evidence<'_> {
     fn record(&self, seq: u64) -> Result<(Arc<[u8]>, Vec<StoredPart>), SubmitError> {
-        let Self { sequencer, staged } = self;
-        let damaged = || store::Error::Damaged { what: "an entry" };
-        if let Some(place) = seq.checked_sub(sequencer.tree.size()) {
-            let placed = staged.at(usize::try_from(place).unwrap_or(usize::MAX));
-            let Placed { sealed, content, .. } = placed.ok_or_else(damaged)?;
-            return Ok((sealed.bytes.as_slice().into(), content.clone()));
-        }
-        // It may be in a batch that is still on its way to the disk.
-        sequencer.progress.wait_for(seq)?;
-        let entry = sequencer.reader.entry(seq)?.ok_or_else(damaged)?;
-        Ok((entry, sequencer.reader.content(seq)?))
+        self.sequencer.record(self.staged, seq)
     }
 }
 
@@ -164,7 +154,15 @@ impl Sequencer {
     ) -> Result<Outcome, SubmitError> {
         let Prepared { event, digests, content, redacted, .. } = prepared;
         let causes = self.causes(staged, index, &event)?;
-        let case = Case { index, event: &event, causes: &causes, received_at: staged.received_at };
+        let session = event.session().map(|session| self.look(staged).session(&session.id));
+        let session = session.transpose()?.flatten();
+        let case = Case {
+            index,
+            event: &event,
+            causes: &causes,
+            session: session.as_ref(),
+            received_at: staged.received_at,
+        };
         let evidence = Evidence { sequencer: self, staged };
         let mut flags = rules::judge(&self.look(staged), case, &evidence)?;
         flags.extend(event.flags());
@@ -184,7 +182,7 @@ impl Sequencer {
             seq,
             received_at: staged.received_at,
             prev: before.map(|placed| placed.sealed.hash).or(self.last),
-            session: self.session(staged, &event)?,
+            session: event.session().map(|_| next_in(session.as_ref())),
             causes: &links,
             content: &digests,
             flags: &flags,
@@ -198,7 +196,7 @@ impl Sequencer {
 
         let known = KnownRecord { seq, hash: sealed.hash, kind: event.kind() };
         let told = Told::by_event(&event, seq, staged.received_at);
-        staged.new.changes.add(&self.known, id(&event), known, told)?;
+        staged.new.changes.add(&self.known, (id(&event), known), session, told)?;
         let causes = causes.iter().map(|known| known.seq).collect();
         staged.new.placed.push(Placed { event, sealed, flags, causes, content });
         Ok(Outcome::Sealed(place))
@@ -223,13 +221,27 @@ impl Sequencer {
         known.collect()
     }
 
-    /// The place of a record in its session.
-    fn session(&self, staged: &Staged<'_>, event: &Event) -> Result<Option<SessionLink>, Error> {
-        let Some(session) = event.session() else { return Ok(None) };
-        Ok(Some(match self.look(staged).session(session.id.as_str())? {
-            Some(session) => SessionLink { n: session.n + 1, prev: Some(session.hash) },
-            None => SessionLink { n: 0, prev: None },
-        }))
+    /// The place in the batch that is being built of the record at `seq`, if it is in it.
+    fn place(&self, seq: u64) -> Option<usize> {
+        let place = seq.checked_sub(self.tree.size())?;
+        Some(usize::try_from(place).unwrap_or(usize::MAX))
+    }
+
+    /// The entry and the content of an earlier record, wherever it is.
+    fn record(
+        &self,
+        staged: &Staged<'_>,
+        seq: u64,
+    ) -> Result<(Arc<[u8]>, Vec<StoredPart>), SubmitError> {
+        let damaged = || store::Error::Damaged { what: "an entry" };
+        if let Some(place) = self.place(seq) {
+            let Placed { sealed, content, .. } = staged.at(place).ok_or_else(damaged)?;
+            return Ok((sealed.bytes.as_slice().into(), content.clone()));
+        }
+        // It may be in a batch that is still on its way to the disk.
+        self.progress.wait_for(seq)?;
+        let entry = self.reader.entry(seq)?.ok_or_else(damaged)?;
+        Ok((entry, self.reader.content(seq)?))
     }
 
     /// Answers for a record whose id is taken: the original receipt if it is the same record.
@@ -240,26 +252,15 @@ impl Sequencer {
         prepared: &Prepared,
         known: KnownRecord,
     ) -> Result<Outcome, SubmitError> {
-        if let Some(place) = known.seq.checked_sub(self.tree.size()) {
-            let place = usize::try_from(place).unwrap_or(usize::MAX);
-            return match staged.at(place) {
-                Some(Placed { sealed, content, .. })
-                    if same_record(known.seq, &sealed.bytes, content, prepared)? =>
-                {
-                    Ok(Outcome::Repeated(place))
-                }
-                _ => Err(rules::id_conflict(index).into()),
-            };
-        }
-
-        // The record may be in a batch that is still on its way to the disk.
-        self.progress.wait_for(known.seq)?;
-        let missing = || store::Error::Damaged { what: "an entry" };
-        let bytes = self.reader.entry(known.seq)?.ok_or_else(missing)?;
-        if !same_record(known.seq, &bytes, &self.reader.content(known.seq)?, prepared)? {
+        let (bytes, content) = self.record(staged, known.seq)?;
+        if !same_record(known.seq, &bytes, &content, prepared)? {
             return Err(rules::id_conflict(index).into());
         }
-        let batch = self.reader.batch(known.seq)?.ok_or_else(missing)?;
+        if let Some(place) = self.place(known.seq) {
+            return Ok(Outcome::Repeated(place));
+        }
+        let batch =
+            self.reader.batch(known.seq)?.ok_or(store::Error::Damaged { what: "an entry" })?;
         let entry = known::parse(known.seq, &bytes)?;
         Ok(Outcome::Original(Box::new(Receipt {
             id: entry.id.to_string(),
@@ -341,6 +342,14 @@ impl Sequencer {
         let published = Published { tree: self.tree.clone(), checkpoint };
         Ok(Built { batch, published, producer_keys, answers })
     }
+}
+
+/// The place of the record that comes next in a session.
+fn next_in(session: Option<&Session>) -> SessionLink {
+    session.map_or(SessionLink { n: 0, prev: None }, |session| SessionLink {
+        n: session.n + 1,
+        prev: Some(session.hash),
+    })
 }
 
 /// The id of a prepared record.

@@ -96,9 +96,9 @@ impl Session {
         if let Data::SessionStart(start) = told.data {
             self.expires_at = Some(start.expires_at);
         }
-        if let (Data::SessionEnd(_), None) = (told.data, self.ended) {
+        if matches!(told.data, Data::SessionEnd(_)) {
             let Told { occurred_at, received_at, .. } = told;
-            self.ended = Some(Moment { occurred_at, received_at });
+            self.ended.get_or_insert(Moment { occurred_at, received_at });
         }
     }
 
@@ -117,7 +117,7 @@ pub(super) struct Grant {
     /// The session in which it was given.
     pub(super) session: Option<Arc<str>>,
     /// When it was first taken back.
-    pub(super) revoked: Option<Moment>,
+    pub(super) revoked: Option<Timestamp>,
     /// Where it first said how many calls it allows: those after it are counted.
     pub(super) counted_from: Option<u64>,
     /// How many there were.
@@ -134,9 +134,8 @@ impl Grant {
             }
             self.session = told.session.map(Into::into);
         }
-        if let (Data::DelegationRevoke(_), None) = (told.data, self.revoked) {
-            let Told { occurred_at, received_at, .. } = told;
-            self.revoked = Some(Moment { occurred_at, received_at });
+        if matches!(told.data, Data::DelegationRevoke(_)) {
+            self.revoked.get_or_insert(told.occurred_at);
         }
         let counts = self.counted_from.is_some_and(|seq| told.seq > seq);
         if counts && matches!(told.data, Data::ToolInvocation(_)) {

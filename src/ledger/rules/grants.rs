@@ -54,9 +54,8 @@ fn check_life(
     let mut grant = grant.clone();
     for _ in 0..=PARENTS_MAX {
         let Some(terms) = &grant.terms else { return Ok(()) };
-        let revoked = grant.revoked.is_some_and(|end| case.at() > end.occurred_at)
-            || (grant.revoked.is_some() && case.is_request());
-        if revoked {
+        // A request is stopped as soon as anybody said so.
+        if grant.revoked.is_some_and(|revoked| case.is_request() || case.at() > revoked) {
             flags.push(Flag::DelegationRevoked);
             return Ok(());
         }
@@ -85,17 +84,21 @@ fn outlives_its_session(
 
 /// R8: the grant is this user's, for this agent.
 fn check_parties(case: Case<'_>, terms: &DelegationGrant, flags: &mut Vec<Flag>) {
-    if let Some(user) = case.event.user() {
-        let names = [Some(&user.id), user.subject.as_ref(), user.pseudonym.as_ref()];
-        if !names.into_iter().flatten().any(|name| same_identity(name, &terms.subject)) {
-            flags.push(Flag::SubjectMismatch);
-        }
-    }
+    check_subject(case, terms, flags);
     if let Some(agent) = case.event.agent() {
         let names = [Some(&agent.id), agent.instance_id.as_ref()];
         if !names.into_iter().flatten().any(|name| same_identity(name, &terms.delegate)) {
             flags.push(Flag::DelegateMismatch);
         }
+    }
+}
+
+/// The grant is this user's, by any of the names that the user has.
+fn check_subject(case: Case<'_>, terms: &DelegationGrant, flags: &mut Vec<Flag>) {
+    let Some(user) = case.event.user() else { return };
+    let names = [Some(&user.id), user.subject.as_ref(), user.pseudonym.as_ref()];
+    if !names.into_iter().flatten().any(|name| same_identity(name, &terms.subject)) {
+        flags.push(Flag::SubjectMismatch);
     }
 }
 
@@ -163,12 +166,7 @@ fn check_terms(
     terms: &DelegationGrant,
     flags: &mut Vec<Flag>,
 ) -> Result<(), SubmitError> {
-    if let Some(user) = case.event.user() {
-        let names = [Some(&user.id), user.subject.as_ref(), user.pseudonym.as_ref()];
-        if !names.into_iter().flatten().any(|name| same_identity(name, &terms.subject)) {
-            flags.push(Flag::SubjectMismatch);
-        }
-    }
+    check_subject(case, terms, flags);
     let parent = terms.parent.as_ref().map(|parent| look.grant(parent)).transpose()?;
     let before = look.grant(&terms.delegation)?;
     if parent.as_ref().is_some_and(|parent| parent.terms.is_none()) {
