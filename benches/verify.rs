@@ -60,7 +60,6 @@ fn main() {
 
 /// Seals `records` records.
 fn fill(ledger: &Ledger, records: usize) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let texts = Records::new();
     for first in (0..records).step_by(REQUEST_RECORDS) {
         let prepare = |number: usize| {
@@ -70,7 +69,7 @@ fn fill(ledger: &Ledger, records: usize) {
             ledger.prepare(Event::parse(&bytes).unwrap()).unwrap()
         };
         let request: Vec<_> = (first..records.min(first + REQUEST_RECORDS)).map(prepare).collect();
-        runtime.block_on(ledger.submit(request)).unwrap();
+        ledger.submit_blocking(request).unwrap();
     }
 }
 

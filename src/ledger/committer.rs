@@ -12,8 +12,10 @@ use crate::record::data::ProducerKey;
 use crate::record::shown::with_causes;
 use crate::store::{Appender, Batch};
 
-/// Where the answer to a request goes.
-pub(super) type Reply = oneshot::Sender<Result<Vec<Receipt>, SubmitError>>;
+/// The answer to a request.
+pub(super) type Answer = Result<Vec<Receipt>, SubmitError>;
+/// Where it goes.
+pub(super) type Reply = oneshot::Sender<Answer>;
 
 /// A batch that is ready for the disk, and what its senders are told once it is there.
 pub(super) struct Built {
@@ -21,7 +23,7 @@ pub(super) struct Built {
     pub(super) published: Published,
     /// What the batch says of keys of producers, in its order.
     pub(super) producer_keys: Vec<ProducerKey>,
-    pub(super) answers: Vec<(Reply, Result<Vec<Receipt>, SubmitError>)>,
+    pub(super) answers: Vec<(Reply, Answer)>,
 }
 
 impl Built {

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use super::known::Known;
 use super::producers::Producers;
-use super::queue::{self, Ledger};
+use super::queue::{self, Ledger, Shared};
 use super::sequencer::Sequencer;
 use super::view::{Progress, Published};
 use super::{Clock, Error, Random, committer};
@@ -146,16 +146,16 @@ fn start(
         .spawn(move || queue::run(sequencer, waiting, &sender))
         .map_err(Error::Thread)?;
 
-    let ledger = Ledger {
-        meta: Arc::new(meta),
-        key: Arc::new(verifier),
+    let shared = Shared {
+        meta,
+        key: verifier,
         clock: Arc::clone(&environment.clock),
         random: Arc::clone(&environment.random),
         producers,
         reader,
         progress,
-        queue,
         room,
     };
+    let ledger = Ledger { shared: Arc::new(shared), queue };
     Ok((ledger, Threads { sequencer, committer }))
 }

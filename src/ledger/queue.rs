@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::committer::{Built, Reply};
+use super::committer::{Answer, Built, Reply};
 use super::producers::Producers;
 use super::sequencer::Sequencer;
 use super::view::{Following, Progress};
@@ -44,42 +44,49 @@ pub(super) struct Waiting {
 /// An open ledger. Clones are handles of the same one.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    pub(super) meta: Arc<Meta>,
-    pub(super) key: Arc<VerifierKey>,
+    pub(super) shared: Arc<Shared>,
+    /// As long as one is there, the ledger stays open.
+    pub(super) queue: mpsc::Sender<Waiting>,
+}
+
+/// What all handles of a ledger share, those that do not keep it open too.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) meta: Meta,
+    pub(super) key: VerifierKey,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     pub(super) producers: Arc<Producers>,
     pub(super) reader: Reader,
     pub(super) progress: Arc<Progress>,
-    pub(super) queue: mpsc::Sender<Waiting>,
     pub(super) room: Arc<Semaphore>,
 }
 
 impl Ledger {
     /// What the ledger is.
     pub fn meta(&self) -> &Meta {
-        &self.meta
+        &self.shared.meta
     }
 
     /// The key that verifies its checkpoints.
     pub fn key(&self) -> &VerifierKey {
-        &self.key
+        &self.shared.key
     }
 
     /// Does for a record what can be done before it is queued. Costs CPU time and does not wait.
     pub fn prepare(&self, event: Event) -> Result<Prepared, Error> {
-        Prepared::new(event, self.random.as_ref())
+        Prepared::new(event, self.shared.random.as_ref())
     }
 
     /// Refuses a record that its producer has to sign, and has not signed rightly. Costs CPU time and
     /// does not wait.
     pub fn check_signature(&self, event: &Event) -> Result<(), Invalid> {
-        self.producers.check(event, self.clock.now())
+        self.shared.producers.check(event, self.shared.clock.now())
     }
 
     /// The keys of producers by their names, each in its newest state.
     pub fn producer_keys(&self) -> Vec<ProducerKey> {
-        self.producers.list()
+        self.shared.producers.list()
     }
 
     /// Takes a request, all of it or none, and answers when it is durable and covered by a signed
@@ -87,12 +94,22 @@ impl Ledger {
     ///
     /// Dropping the future does not take the request back.
     pub async fn submit(&self, records: Vec<Prepared>) -> Result<Vec<Receipt>, SubmitError> {
+        self.enqueue(records)?.await.unwrap_or(Err(SubmitError::Halted))
+    }
+
+    /// The same, for a thread that may wait.
+    pub fn submit_blocking(&self, records: Vec<Prepared>) -> Result<Vec<Receipt>, SubmitError> {
+        self.enqueue(records)?.blocking_recv().unwrap_or(Err(SubmitError::Halted))
+    }
+
+    /// Queues a request, and says where its answer will come.
+    fn enqueue(&self, records: Vec<Prepared>) -> Result<oneshot::Receiver<Answer>, SubmitError> {
         let bytes: usize = records.iter().map(|record| record.bytes).sum();
         if records.len() > BATCH_RECORDS_MAX || bytes / 1_024 >= QUEUE_KIB_MAX {
             return Err(SubmitError::TooLarge);
         }
         let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(kib);
+        let room = Arc::clone(&self.shared.room).try_acquire_many_owned(kib);
         let room = room.map_err(|_| SubmitError::Busy)?;
         let (reply, answer) = oneshot::channel();
         let submission = Submission { records, reply };
@@ -102,23 +119,23 @@ impl Ledger {
                 TrySendError::Closed(_) => SubmitError::Halted,
             },
         )?;
-        answer.await.unwrap_or(Err(SubmitError::Halted))
+        Ok(answer)
     }
 
     /// The log as it was last published.
     pub fn view(&self) -> View {
-        View::new(self.reader.clone(), self.progress.published())
+        View::new(self.shared.reader.clone(), self.shared.progress.published())
     }
 
     /// The log for one who follows it. It outlives the ledger, and does not keep it open.
     pub fn committed(&self) -> Arc<dyn Committed> {
-        let (reader, progress) = (self.reader.clone(), Arc::clone(&self.progress));
+        let (reader, progress) = (self.shared.reader.clone(), Arc::clone(&self.shared.progress));
         Arc::new(Following { reader, progress })
     }
 
     /// Whether a commit failed, so that the ledger takes no records until it is opened again.
     pub fn is_halted(&self) -> bool {
-        self.progress.is_halted()
+        self.shared.progress.is_halted()
     }
 }
 

@@ -36,9 +36,6 @@ enum Error {
     /// An entry of the log is none.
     #[error("the entry at seq {0} cannot be read")]
     Entry(u64),
-    /// There is no runtime to wait with.
-    #[error("a finding cannot be waited for")]
-    Runtime(#[source] std::io::Error),
     /// The ledger takes no findings.
     #[error("a finding cannot be written")]
     Submit(#[source] SubmitError),
@@ -152,11 +149,6 @@ impl Follower {
 
     /// Writes down what is not in the ledger yet.
     fn write(&self, findings: Vec<Finding>) -> Result<(), Error> {
-        if findings.is_empty() {
-            return Ok(());
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(Error::Runtime)?;
         for finding in findings {
             let Some(id) = self.free_id(&finding)? else { continue };
             loop {
@@ -175,7 +167,7 @@ impl Follower {
                         break;
                     }
                 };
-                match runtime.block_on(ledger.submit(vec![record])) {
+                match ledger.submit_blocking(vec![record]) {
                     Ok(_) => break,
                     Err(SubmitError::Busy) => {}
                     Err(SubmitError::Refused(error)) => {

@@ -119,8 +119,7 @@ pub(crate) fn prepare(ledger: &Ledger, record: &Value) -> Prepared {
 /// Posts records as one request, and waits for the answer.
 pub(crate) fn submit(ledger: &Ledger, records: &[Value]) -> Result<Vec<Receipt>, SubmitError> {
     let prepared = records.iter().map(|record| prepare(ledger, record)).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(ledger.submit(prepared))
+    ledger.submit_blocking(prepared)
 }
 
 /// A prompt of a session.

@@ -91,8 +91,7 @@ pub(crate) fn put_key(log: &TestLog, name: &str, key: &SigningKey, state: KeySta
     let event = Event::by_server(Draft::new(key, Timestamp::EPOCH)).unwrap();
     let ledger = log.ledger();
     let prepared = vec![ledger.prepare(event).unwrap()];
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(ledger.submit(prepared)).unwrap();
+    ledger.submit_blocking(prepared).unwrap();
 }
 
 #[test]
