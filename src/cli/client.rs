@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use data_encoding::HEXUPPER;
 use serde_json::Value;
-use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, RequestBuilder};
 
 use super::config::Config;
 use super::output::shown;
@@ -95,13 +95,18 @@ impl Client {
         answer(status, &body)
     }
 
+    /// The same request, with the token that there is.
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
     /// The status and the body at a path.
     pub(super) fn get_bytes(&self, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
         let request = self.agent.get(format!("{}{path}", self.url));
-        let request = match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.authorized(request);
         let response = request.call().with_context(|| format!("cannot reach {}", self.url))?;
         read(response)
     }
@@ -110,10 +115,7 @@ impl Client {
     pub(super) fn stream(&self, path: &str) -> anyhow::Result<impl Read + 'static> {
         let request = self.agent.get(format!("{}{path}", self.url));
         let request = request.config().timeout_global(None).build();
-        let request = match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.authorized(request);
         let response = request.call().with_context(|| format!("cannot reach {}", self.url))?;
         if response.status().as_u16() >= 300 {
             let (status, body) = read(response)?;
@@ -138,10 +140,7 @@ impl Client {
         for _ in 0..TRIES {
             let request = self.agent.post(format!("{}{path}", self.url));
             let request = request.header("content-type", content_type);
-            let request = match &self.token {
-                Some(token) => request.header("authorization", format!("Bearer {token}")),
-                None => request,
-            };
+            let request = self.authorized(request);
             let response =
                 request.send(body).with_context(|| format!("cannot reach {}", self.url))?;
             let (status, body) = read(response)?;
@@ -157,10 +156,7 @@ impl Client {
     pub(super) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.agent.put(format!("{}{path}", self.url));
         let request = request.header("content-type", "application/json");
-        let request = match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.authorized(request);
         let response = request.send(body.to_string().as_bytes());
         let (status, body) = read(response.with_context(|| format!("cannot reach {}", self.url))?)?;
         answer(status, &body)
@@ -168,10 +164,7 @@ impl Client {
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         let request = self.agent.delete(format!("{}{path}", self.url));
-        let request = match &self.token {
-            Some(token) => request.header("authorization", format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.authorized(request);
         let response = request.call().with_context(|| format!("cannot reach {}", self.url))?;
         let (status, body) = read(response)?;
         answer(status, &body)

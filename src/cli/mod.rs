@@ -132,12 +132,11 @@ fn token(client: &Client, command: TokenCommand, output: Output) -> anyhow::Resu
     let answer = match command {
         TokenCommand::List => client.get("/v1/tokens")?,
         TokenCommand::Create { name, role, on, kind, producer } => {
-            let on = if on.is_empty() { None } else { Some(on) };
             let limit = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
             let body = serde_json::json!({
                 "name": name,
                 "roles": role,
-                "ledgers": on,
+                "ledgers": limit(on),
                 "kinds": limit(kind),
                 "producers": limit(producer),
             });
