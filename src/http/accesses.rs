@@ -17,12 +17,13 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+use super::App;
 use super::app::Limits;
 use super::error::{ApiError, with_causes};
 use crate::access::Grant;
 use crate::canon::Json;
 use crate::ledger::{Clock, Ledger, Prepared, SubmitError};
-use crate::record::data::LogAccess;
+use crate::record::data::{ConfigChange, LogAccess};
 use crate::record::{Data, Draft, Event, LedgerName, Timestamp};
 
 /// Different questions that one record holds.
@@ -417,6 +418,19 @@ impl Drop for Reader {
             tracing::warn!(%ledger, actor, operation, records, "the end of a reading was not logged");
         }
     }
+}
+
+/// Tells the ledger what somebody does to a setting of it, before it is done.
+pub(super) async fn write_change(
+    app: &App,
+    ledger: &Ledger,
+    grant: &Grant,
+    setting: &str,
+    change: Value,
+) -> Result<(), ApiError> {
+    let actor = grant.id.as_str().into();
+    let data = ConfigChange { actor, policy: None, setting: setting.into() };
+    write_first(ledger, data, Some(("change", change)), app.clock.now()).await
 }
 
 /// Appends a record that the server writes about itself, durably: what it tells of may happen after

@@ -101,15 +101,8 @@ impl App {
     ) -> Self {
         let folder = ledgers.settings().data.join("search");
         let indexes = Indexes::new(folder, Arc::clone(&environment.random));
-        // The others are followed from the first time on that somebody asks for them.
-        for name in ledgers.names().unwrap_or_default() {
-            ledgers.opened(&name).and_then(|ledger| indexes.of(&ledger));
-        }
         let watchers = Watchers::new(ledgers.settings().clone(), environment, &limits);
-        for name in ledgers.names().unwrap_or_default() {
-            ledgers.opened(&name).and_then(|ledger| watchers.of(&ledger));
-        }
-        Self {
+        let app = Self {
             ledgers,
             tokens,
             indexes: Arc::new(indexes),
@@ -123,7 +116,18 @@ impl App {
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
             answers: Arc::new(Semaphore::new(limits.answers_max)),
             index_waits: Arc::new(Semaphore::new(limits.index_waits_max)),
+        };
+        // The others are followed from the first time on that somebody asks for them.
+        for name in app.ledgers.names().unwrap_or_default() {
+            app.ledgers.opened(&name).iter().for_each(|ledger| app.follow(ledger));
         }
+        app
+    }
+
+    /// Begins to index and to watch a ledger, unless that is being done. Neither is needed to use it.
+    fn follow(&self, ledger: &Ledger) {
+        self.indexes.of(ledger);
+        self.watchers.of(ledger);
     }
 
     /// The time in seconds since 1970, for the ends of tokens.
@@ -151,12 +155,10 @@ impl App {
         if let Some(ledger) = self.ledgers.opened(&name) {
             return Ok(ledger);
         }
-        let (ledgers, indexes) = (Arc::clone(&self.ledgers), Arc::clone(&self.indexes));
-        let watchers = Arc::clone(&self.watchers);
+        let app = self.clone();
         blocking(move || {
-            let ledger = ledgers.get(&name)?;
-            indexes.of(&ledger);
-            watchers.of(&ledger);
+            let ledger = app.ledgers.get(&name)?;
+            app.follow(&ledger);
             Ok(ledger)
         })
         .await

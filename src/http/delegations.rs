@@ -14,7 +14,7 @@ use super::App;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::reading;
-use super::records::{ReceiptBody, check_sender, json};
+use super::records::{ReceiptBody, admit, json};
 use crate::access::Action;
 use crate::capture::{Asked, claims};
 use crate::record::data::LifetimeBasis;
@@ -59,8 +59,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Append).await?;
-    let read = reading::body(&app, &headers, body).await?;
-    let new: NewDelegation = reading::json(&read)?;
+    let new: NewDelegation = reading::json(&app, &headers, body).await?;
     let unread = |pointer: &str, error: claims::ClaimError| {
         ApiError::from(Invalid::one(pointer, Code::FieldInvalid, error.to_string()))
     };
@@ -77,10 +76,8 @@ pub(super) async fn create(
         observed_by: new.observed_by.unwrap_or(ObservedBy::AgentProcess),
     };
     let draft = claims::grant(&asked, &new.claims).map_err(|error| unread("/claims", error))?;
-    let event = Event::try_from(draft)?;
-    check_sender(&grant, &event)?;
-    ledger.check_signature(&event)?;
-    let mut receipts = ledger.submit(vec![ledger.prepare(event)?]).await?;
+    let record = admit(&ledger, &grant, Event::try_from(draft)?)?;
+    let mut receipts = ledger.submit(vec![record]).await?;
     let receipt = receipts.pop().ok_or_else(|| ApiError::internal("a record has no receipt"))?;
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     json(status, &ReceiptBody::new(receipt, None))

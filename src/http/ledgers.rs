@@ -1,7 +1,5 @@
 //! `/v1/ledgers`: which ledgers there are.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -101,8 +99,7 @@ pub(super) async fn create(
     if !grant.permits_somewhere(Action::Administer) {
         return Err(ApiError::forbidden());
     }
-    let read = reading::body(&app, &headers, body).await?;
-    let new: NewLedger = reading::json(&read)?;
+    let new: NewLedger = reading::json(&app, &headers, body).await?;
     if !grant.permits(Action::Administer, &new.name) {
         return Err(ApiError::forbidden());
     }
@@ -111,9 +108,12 @@ pub(super) async fn create(
             "a ledger's name has 1 to 63 of a-z, 0-9 and -, and starts with a letter or digit";
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_invalid", detail)
     })?;
-    let ledgers = Arc::clone(&app.ledgers);
-    let ledger = blocking(move || Ok(ledgers.create(&name)?)).await?;
-    app.watchers.of(&ledger);
+    let ledger = blocking(move || {
+        let ledger = app.ledgers.create(&name)?;
+        app.watchers.of(&ledger);
+        Ok(ledger)
+    });
+    let ledger = ledger.await?;
     json(StatusCode::CREATED, &LedgerBody::of(&ledger))
 }
 
@@ -122,11 +122,14 @@ pub(super) async fn list(
     State(app): State<App>,
     Caller(grant): Caller,
 ) -> Result<Response, ApiError> {
-    let ledgers = Arc::clone(&app.ledgers);
     let bodies = blocking(move || {
-        let names = ledgers.names()?.into_iter().filter(|name| grant.ledgers.covers(name));
-        let bodies = names.map(|name| match ledgers.get(&name) {
-            Ok(ledger) => LedgerBody::of(&ledger),
+        let names = app.ledgers.names()?.into_iter().filter(|name| grant.ledgers.covers(name));
+        let bodies = names.map(|name| match app.ledgers.get(&name) {
+            Ok(ledger) => {
+                // It is searched when somebody asks for that, and watched from now on.
+                app.watchers.of(&ledger);
+                LedgerBody::of(&ledger)
+            }
             // The others are there all the same.
             Err(error) => {
                 tracing::error!(ledger = %name, error = with_causes(&error), "cannot be opened");

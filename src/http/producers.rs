@@ -67,8 +67,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Administer).await?;
-    let read = reading::body(&app, &headers, body).await?;
-    let new: NewProducerKey = reading::json(&read)?;
+    let new: NewProducerKey = reading::json(&app, &headers, body).await?;
     let key = ProducerKey {
         actor: grant.id.as_str().into(),
         key_id: new.key_id.unwrap_or_else(|| digest_of(&new.public_key).into()),

@@ -89,11 +89,30 @@ impl Read {
 }
 
 /// Reads a small JSON body.
-pub(super) fn json<T: DeserializeOwned>(read: &Read) -> Result<T, ApiError> {
+pub(super) async fn json<T: DeserializeOwned>(
+    app: &App,
+    headers: &HeaderMap,
+    json: Body,
+) -> Result<T, ApiError> {
+    let read = body(app, headers, json).await?;
     serde_json::from_slice(&read.bytes).map_err(|_| {
         let detail = "the body is not the JSON object that this call takes";
         ApiError::bad_request("json_invalid", detail)
     })
+}
+
+/// The longest name that something of a ledger is kept under.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Refuses what cannot be the name of `what`: it stands in a URL as it is.
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), ApiError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let right = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain);
+    if right && ![".", ".."].contains(&name) {
+        return Ok(());
+    }
+    let detail = format!("a {what}'s name has 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`");
+    Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_invalid", &detail))
 }
 
 /// A query string whose every name and value is understood, or the request is refused.

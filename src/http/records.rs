@@ -173,12 +173,7 @@ fn prepare(
     form: Form,
     bytes: &[u8],
 ) -> Result<(Vec<Prepared>, bool), ApiError> {
-    let one = |bytes: &[u8]| -> Result<Prepared, ApiError> {
-        let event = Event::parse(bytes)?;
-        check_sender(grant, &event)?;
-        ledger.check_signature(&event)?;
-        Ok(ledger.prepare(event)?)
-    };
+    let one = |bytes: &[u8]| admit(ledger, grant, Event::parse(bytes)?);
     if form == Form::Ndjson {
         let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
         return Ok((all(lines, one)?, true));
@@ -192,8 +187,15 @@ fn prepare(
     Ok((all(records.into_iter().map(|record| record.get().as_bytes()), one)?, true))
 }
 
+/// Prepares a record that the token may append and that is signed as it has to be.
+pub(super) fn admit(ledger: &Ledger, grant: &Grant, event: Event) -> Result<Prepared, ApiError> {
+    check_sender(grant, &event)?;
+    ledger.check_signature(&event)?;
+    Ok(ledger.prepare(event)?)
+}
+
 /// Refuses a record that the token may not append (SPEC 2.8).
-pub(super) fn check_sender(grant: &Grant, event: &Event) -> Result<(), Invalid> {
+fn check_sender(grant: &Grant, event: &Event) -> Result<(), Invalid> {
     let refused = |pointer, message| Invalid::one(pointer, Code::ProducerForbidden, message);
     if !grant.covers_kind(event.kind().as_str()) {
         return Err(refused("/kind", "the token may not append records of this kind"));

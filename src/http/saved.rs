@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::App;
-use super::accesses::{Access, Operation, write_first};
+use super::accesses::{Access, Operation, write_change};
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::{ApiError, with_causes};
@@ -29,15 +29,14 @@ use super::export::{Content, Export, Format, Rows, beyond, source};
 use super::reading::{self, Params};
 use super::records::{List, json as answer};
 use super::{search, streaming};
-use crate::access::{Action, Grant};
+use crate::access::Action;
 use crate::ledger::Ledger;
-use crate::record::data::ConfigChange;
 use crate::{canon, files};
 
+/// What a change of them is called in the ledger.
+const SETTING: &str = "saved_search";
 /// Searches that a ledger may have.
 const SEARCHES_MAX: usize = 256;
-/// The longest name of a search.
-const NAME_BYTES_MAX: usize = 64;
 /// The longest query of a search.
 const QUERY_BYTES_MAX: usize = 4_096;
 /// Rows that a poll gives at most, and unless it says otherwise.
@@ -105,14 +104,8 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Oversee).await?;
-    let read = reading::body(&app, &headers, body).await?;
-    let wanted: Search = reading::json(&read)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let right = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain);
-    if !right || [".", ".."].contains(&&*name) {
-        let detail = "a search's name has 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_invalid", detail));
-    }
+    let wanted: Search = reading::json(&app, &headers, body).await?;
+    reading::check_name("search", &name)?;
     if wanted.q.len() > QUERY_BYTES_MAX {
         return Err(ApiError::bad_request("query_invalid", "the query exceeds 4,096 bytes"));
     }
@@ -122,7 +115,8 @@ pub(super) async fn put(
         let detail = "the ledger has 256 saved searches: remove one first";
         return Err(ApiError::new(StatusCode::CONFLICT, "too_many_searches", detail));
     }
-    tell(&app, &ledger, &grant, &json!({ "name": name, "saved": wanted })).await?;
+    let saved = json!({ "name": name, "saved": wanted });
+    write_change(&app, &ledger, &grant, SETTING, saved).await?;
     let (made, kept) = (name.clone(), wanted.clone());
     let before = change(&app, &ledger, move |searches| searches.insert(made, kept)).await?;
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
@@ -162,7 +156,8 @@ pub(super) async fn remove(
     if !load(&app, &ledger).await?.contains_key(&name) {
         return Err(unknown());
     }
-    tell(&app, &ledger, &grant, &json!({ "name": name, "removed": true })).await?;
+    let removed = json!({ "name": name, "removed": true });
+    write_change(&app, &ledger, &grant, SETTING, removed).await?;
     change(&app, &ledger, move |searches| searches.remove(&name)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -214,18 +209,6 @@ pub(super) async fn poll(
 
 fn unknown() -> ApiError {
     ApiError::not_found("search_unknown", "the ledger has no saved search of this name")
-}
-
-/// Tells the ledger what somebody does to its searches, before it is done.
-async fn tell(
-    app: &App,
-    ledger: &Ledger,
-    grant: &Grant,
-    what: &serde_json::Value,
-) -> Result<(), ApiError> {
-    let setting = "saved_search".into();
-    let data = ConfigChange { actor: grant.id.as_str().into(), policy: None, setting };
-    write_first(ledger, data, Some(("change", what.clone())), app.clock.now()).await
 }
 
 fn path(app: &App, ledger: &Ledger) -> PathBuf {

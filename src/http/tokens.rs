@@ -123,8 +123,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     permit(&grant)?;
-    let read = reading::body(&app, &headers, body).await?;
-    let new: NewToken = reading::json(&read)?;
+    let new: NewToken = reading::json(&app, &headers, body).await?;
     if new.name.len() > NAME_BYTES_MAX || new.roles.is_empty() {
         let detail = "a token has a name of at most 100 bytes and at least one role";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "token_unusable", detail));

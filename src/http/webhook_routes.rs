@@ -6,7 +6,8 @@ use axum::routing::{delete, get, put};
 use super::describe::taken;
 use super::records::List;
 use super::route::{ADMIN, Answer, Media, NOTHING, Route, json, ok};
-use super::webhooks::{self, WebhookBody, WebhookToKeep};
+use super::webhooks::{self, WebhookBody};
+use crate::watch::Wanted;
 
 /// The routes of this page.
 pub(super) const ROUTES: &[Route] = &[
@@ -39,7 +40,7 @@ pub(super) const ROUTES: &[Route] = &[
         roles: ADMIN,
         body: &[Media {
             name: "application/json",
-            schema: taken::<WebhookToKeep>,
+            schema: taken::<Wanted>,
             example: Some("webhook"),
         }],
         answers: &[

@@ -10,37 +10,23 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::App;
-use super::accesses::write_first;
+use super::accesses::write_change;
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::{ApiError, with_causes};
 use super::reading;
 use super::records::{List, json as answer};
-use crate::access::{Action, Grant};
+use crate::access::Action;
 use crate::ledger::Ledger;
-use crate::record::data::ConfigChange;
 use crate::record::{Severity, Timestamp};
 use crate::watch::{HookError, Shown, Wanted, Watcher};
 
-/// The longest name of a webhook.
-const NAME_BYTES_MAX: usize = 64;
-
-/// A webhook to be made or changed.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebhookToKeep {
-    /// Where messages go: http or https.
-    url: String,
-    /// The flags and gaps that are told of, by name; all if left out.
-    #[serde(default)]
-    flags: Vec<String>,
-    /// How bad a flag or a gap has to be at least.
-    min_severity: Option<Severity>,
-}
+/// What a change of them is called in the ledger.
+const SETTING: &str = "webhook";
 
 /// A webhook.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -101,15 +87,8 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Administer).await?;
-    let read = reading::body(&app, &headers, body).await?;
-    let WebhookToKeep { url, flags, min_severity } = reading::json(&read)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let right = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain);
-    if !right || [".", ".."].contains(&&*name) {
-        let detail = "a webhook's name has 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_invalid", detail));
-    }
-    let wanted = Wanted { url, flags, min_severity };
+    let wanted: Wanted = reading::json(&app, &headers, body).await?;
+    reading::check_name("webhook", &name)?;
     wanted.check()?;
     let watcher = watcher(&app, &ledger)?;
     watcher.hooks().has_room(&name)?;
@@ -119,7 +98,7 @@ pub(super) async fn put(
         "flags": wanted.flags,
         "min_severity": wanted.min_severity,
     });
-    tell(&app, &ledger, &grant, change).await?;
+    write_change(&app, &ledger, &grant, SETTING, change).await?;
     let named = name.clone();
     let changed = blocking(move || Ok(watcher.hooks().put(&named, wanted)?)).await?;
     let status = if changed.secret.is_some() { StatusCode::CREATED } else { StatusCode::OK };
@@ -160,7 +139,8 @@ pub(super) async fn remove(
     if !watcher.hooks().list()?.contains_key(&name) {
         return Err(unknown());
     }
-    tell(&app, &ledger, &grant, json!({ "name": name, "removed": true })).await?;
+    let removed = json!({ "name": name, "removed": true });
+    write_change(&app, &ledger, &grant, SETTING, removed).await?;
     blocking(move || Ok(watcher.hooks().remove(&name)?)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -171,18 +151,6 @@ fn watcher(app: &App, ledger: &Ledger) -> Result<Arc<Watcher>, ApiError> {
 
 fn unknown() -> ApiError {
     ApiError::not_found("webhook_unknown", "the ledger has no webhook of this name")
-}
-
-/// Tells the ledger what somebody does to its webhooks, before it is done.
-async fn tell(
-    app: &App,
-    ledger: &Ledger,
-    grant: &Grant,
-    change: serde_json::Value,
-) -> Result<(), ApiError> {
-    let setting = "webhook".into();
-    let data = ConfigChange { actor: grant.id.as_str().into(), policy: None, setting };
-    write_first(ledger, data, Some(("change", change)), app.clock.now()).await
 }
 
 impl From<HookError> for ApiError {

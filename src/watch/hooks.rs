@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
 
@@ -31,11 +32,14 @@ const HOOKS_MAX: usize = 16;
 const URL_BYTES_MAX: usize = 2_048;
 
 /// What a webhook is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "WebhookToKeep", description = "A webhook to be made or changed.")]
 pub struct Wanted {
-    /// Where messages go.
+    /// Where messages go: http or https.
     pub url: String,
-    /// The flags and gaps that are told of, by name; all if there is none.
+    /// The flags and gaps that are told of, by name; all if left out.
+    #[serde(default)]
     pub flags: Vec<String>,
     /// How bad a flag or a gap has to be at least.
     pub min_severity: Option<Severity>,
@@ -208,23 +212,18 @@ impl Hooks {
 
     /// Whether there is room for a webhook of this name.
     pub fn has_room(&self, name: &str) -> Result<(), HookError> {
-        let state = self.shared.lock();
-        state.usable()?;
-        if state.kept.len() >= HOOKS_MAX && !state.kept.contains_key(name) {
-            return Err(HookError::TooMany);
-        }
-        Ok(())
+        self.shared.lock().has_room(name)
     }
 
     /// Makes a webhook, which is told of the records from now on, or changes one, which keeps its secret
     /// and its place in the log.
     pub fn put(&self, name: &str, wanted: Wanted) -> Result<Changed, HookError> {
         wanted.check()?;
-        self.has_room(name)?;
         let mut random = [0; 32];
         self.shared.random.fill(&mut random).map_err(HookError::File)?;
         let next = self.shared.log.size_beyond(0, Duration::ZERO);
         let mut state = self.shared.lock();
+        state.has_room(name)?;
         let before = state.kept.get(name).cloned();
         let made = before.is_none();
         let Wanted { url, flags, min_severity } = wanted;
@@ -321,6 +320,17 @@ impl State {
         if self.damaged { Err(damaged()) } else { Ok(()) }
     }
 
+    fn has_room(&self, name: &str) -> Result<(), HookError> {
+        self.usable()?;
+        let full = self.kept.len() >= HOOKS_MAX && !self.kept.contains_key(name);
+        if full { Err(HookError::TooMany) } else { Ok(()) }
+    }
+
+    fn is_run_by(&self, name: &str, stop: &Arc<Stop>) -> bool {
+        // A thread that was just started may be here before it is noted.
+        self.running.get(name).is_some_and(|(running, _)| Arc::ptr_eq(running, stop))
+    }
+
     /// Ends the thread of a webhook, without waiting for it.
     fn end(&mut self, name: &str) {
         self.ending.retain(|thread| !thread.is_finished());
@@ -372,13 +382,6 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn is_run_by(&self, name: &str, stop: &Arc<Stop>) -> bool {
-        // A thread that was just started may be here before it is noted.
-        self.running.get(name).is_some_and(|(running, _)| Arc::ptr_eq(running, stop))
     }
 }
 
