@@ -20,7 +20,7 @@
 //!
 //! | room   | purpose | may import | owns |
 //! |--------|---------|------------|------|
-//! | canon  | one value, one byte string, one digest | - | blake3 sha2 serde_json_canonicalizer |
+//! | canon  | one value, one byte string, one digest | - | blake3 sha2 hmac serde_json_canonicalizer |
 //! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | caseless |
 //! | secrets | finds secrets in content, by rules as data | canon | regex aho_corasick |
 //! | capture | foreign formats to Drafts: token claims | canon record | - |

@@ -1,7 +1,6 @@
 //! The file in which a server keeps its grants.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,16 +47,16 @@ struct Content {
 impl TokenFile {
     /// Reads the file. If there is none, there are no grants yet.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let grants = match fs::read(path) {
-            Ok(bytes) => {
+        let named = || path.display().to_string();
+        let bytes =
+            files::read_if_there(path).map_err(|source| FileError::Io { path: named(), source })?;
+        let grants = match bytes {
+            Some(bytes) => {
                 serde_json::from_slice::<Content>(&bytes)
-                    .map_err(|_| FileError::Damaged { path: path.display().to_string() })?
+                    .map_err(|_| FileError::Damaged { path: named() })?
                     .tokens
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => {
-                return Err(FileError::Io { path: path.display().to_string(), source });
-            }
+            None => Vec::new(),
         };
         let grants = grants.into_iter().map(|grant| (grant.digest, Arc::new(grant))).collect();
         Ok(Self { path: path.to_owned(), grants: Mutex::new(grants) })
@@ -121,6 +120,7 @@ impl TokenFile {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
 
     use super::*;
     use crate::access::{Role, Scope};

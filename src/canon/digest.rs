@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -194,15 +195,17 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// HMAC with SHA-256 of the parts one after the other (RFC 2104), for those who are told of flags and
 /// have nothing but that to check it with.
+///
+/// # Panics
+///
+/// Never: a key may have any length (RFC 2104 §2).
+#[expect(clippy::expect_used, reason = "a key may have any length")]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut block = [0; 64];
-    let short = if key.len() > block.len() { &sha256(&[key])[..] } else { key };
-    for (byte, of_key) in block.iter_mut().zip(short) {
-        *byte = *of_key;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length is one");
+    for part in parts {
+        mac.update(part);
     }
-    let inner = block.map(|byte| byte ^ 0x36);
-    let inner = [&[&inner[..]], parts].concat();
-    sha256(&[&block.map(|byte| byte ^ 0x5c), &sha256(&inner)])
+    mac.finalize().into_bytes().into()
 }
 
 /// 64 bits of BLAKE3 to find something by. It only ever narrows a search down: whoever uses it

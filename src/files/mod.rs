@@ -7,4 +7,4 @@
 
 mod replace;
 
-pub use replace::{replace, sync_folder, sync_parent};
+pub use replace::{read_if_there, replace, sync_folder, sync_parent};

@@ -17,6 +17,15 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&fresh, path)
 }
 
+/// The bytes of a file, if there is one.
+pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes what was made, renamed or removed in a folder durable.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -38,12 +47,14 @@ mod tests {
     fn a_file_is_replaced_as_a_whole_and_others_cannot_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("small.json");
+        assert_eq!(read_if_there(&path).unwrap(), None);
         for bytes in [&b"first, and longer"[..], b"second"] {
             replace(&path, bytes).unwrap();
             sync_parent(&path).unwrap();
-            assert_eq!(fs::read(&path).unwrap(), bytes);
+            assert_eq!(read_if_there(&path).unwrap().unwrap(), bytes);
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert!(read_if_there(folder.path()).is_err(), "a folder is no file that is not there");
     }
 }

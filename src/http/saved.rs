@@ -7,8 +7,6 @@
 //! saved or removed, and by whom, is in the ledger first.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -246,12 +244,8 @@ fn read(path: &std::path::Path) -> Result<BTreeMap<String, Search>, ApiError> {
     let damaged = |why: &dyn std::fmt::Display| {
         ApiError::internal(format!("cannot read {}: {why}", path.display()))
     };
-    match fs::read(path) {
-        Ok(bytes) => {
-            let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-            Ok(kept.searches)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(damaged(&error)),
-    }
+    let bytes = files::read_if_there(path).map_err(|error| damaged(&error))?;
+    let Some(bytes) = bytes else { return Ok(BTreeMap::new()) };
+    let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+    Ok(kept.searches)
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::database::Copy;
+use super::database::{Copy, io_error};
 use super::disk::Disk;
 use super::index::Index;
 use super::journal::Keys;
 use super::layout::{LAYOUT_VERSION, META};
 use super::{Appender, Error, Faults, NoFaults, Reader, database};
 use crate::canon::{EntryHash, TreeHash};
+use crate::files;
 use crate::proof::{self, Tree};
 use crate::record::{Entry, LedgerName, Timestamp};
 use crate::seal::{KeyName, Origin, SignedCheckpoint, UnverifiedCheckpoint, VerifierKey};
@@ -150,11 +151,7 @@ pub struct Inspection {
 /// copy, in a folder of its own in `scratch`, goes with the answer.
 pub fn inspect(options: &Options, scratch: &Path) -> Result<Inspection, Error> {
     let copy = Copy::of(&options.path, scratch)?;
-    let head = match fs::read(&options.head) {
-        Ok(note) => Some(note),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => return Err(Error::Io { path: options.head.clone(), source }),
-    };
+    let head = files::read_if_there(&options.head).map_err(io_error(&options.head))?;
     let (tree, meta) = open_database(&copy.path())?;
     let index = Arc::new(Index::open(tree.clone())?);
     Ok(Inspection { meta, reader: Reader::new(tree, index), head, _copy: copy })

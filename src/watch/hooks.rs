@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -388,9 +387,6 @@ impl Shared {
 /// The webhooks in a file. If there is none, there are no webhooks yet; a damaged one is not taken for
 /// that.
 fn read(path: &Path) -> io::Result<BTreeMap<String, Kept>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error),
-    }
+    let bytes = files::read_if_there(path)?;
+    bytes.map_or(Ok(BTreeMap::new()), |bytes| Ok(serde_json::from_slice(&bytes)?))
 }
