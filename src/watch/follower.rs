@@ -141,7 +141,7 @@ impl Follower {
         let mut findings = Vec::new();
         for entry in reader.entries(state.next..end) {
             let (seq, bytes) = entry?;
-            let entry = Entry::parse(&bytes).map_err(|_| Error::Entry(seq))?;
+            let entry = Entry::read_back(&bytes).map_err(|_| Error::Entry(seq))?;
             findings.extend(state.fold(&entry, reader)?);
         }
         self.write(findings)
