@@ -36,8 +36,8 @@ pub enum Action {
     Investigate,
     /// See who read a ledger, and keep its saved searches.
     Oversee,
-    /// See the keys that producers sign with.
-    SeeKeys,
+    /// See the policy, and the keys that producers sign with.
+    SeeSettings,
     /// Make ledgers and tokens.
     Administer,
 }
@@ -51,7 +51,7 @@ impl Role {
             Action::Audit => matches!(self, Self::Auditor),
             Action::Investigate => matches!(self, Self::Investigator),
             Action::Oversee => matches!(self, Self::Investigator | Self::Admin),
-            Action::SeeKeys => matches!(self, Self::Investigator | Self::Auditor | Self::Admin),
+            Action::SeeSettings => matches!(self, Self::Investigator | Self::Auditor | Self::Admin),
             Action::Administer => matches!(self, Self::Admin),
         }
     }
@@ -156,14 +156,14 @@ mod tests {
 
     #[test]
     fn a_role_permits_its_own_actions_and_no_others() {
-        use Action::{Administer, Append, Audit, Investigate, Oversee, Prove, SeeKeys};
+        use Action::{Administer, Append, Audit, Investigate, Oversee, Prove, SeeSettings};
         for (role, permitted) in [
             (Role::Writer, [Append, Prove].as_slice()),
-            (Role::Investigator, &[Prove, Investigate, Oversee, SeeKeys]),
-            (Role::Auditor, &[Prove, Audit, SeeKeys]),
-            (Role::Admin, &[Oversee, SeeKeys, Administer]),
+            (Role::Investigator, &[Prove, Investigate, Oversee, SeeSettings]),
+            (Role::Auditor, &[Prove, Audit, SeeSettings]),
+            (Role::Admin, &[Oversee, SeeSettings, Administer]),
         ] {
-            for action in [Append, Prove, Audit, Investigate, Oversee, SeeKeys, Administer] {
+            for action in [Append, Prove, Audit, Investigate, Oversee, SeeSettings, Administer] {
                 assert_eq!(
                     role.permits(action),
                     permitted.contains(&action),

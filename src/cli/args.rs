@@ -160,6 +160,9 @@ pub(super) enum Command {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Show or change what of a request is refused, and what every record is checked for
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Say who is told of flags and gaps
     #[command(subcommand)]
     Webhook(WebhookCommand),
@@ -181,6 +184,7 @@ impl Command {
             | Self::Config
             | Self::Key(KeyCommand::Show)
             | Self::Ledger(LedgerCommand::List)
+            | Self::Policy(PolicyCommand::Show)
             | Self::Producer(ProducerCommand::List)
             | Self::Token(TokenCommand::List)
             | Self::Webhook(WebhookCommand::List) => true,
@@ -189,6 +193,7 @@ impl Command {
             | Self::Demo(_)
             | Self::Append { .. }
             | Self::Grant(_)
+            | Self::Policy(PolicyCommand::Set { .. })
             | Self::Producer(
                 ProducerCommand::Keygen { .. }
                 | ProducerCommand::Add { .. }
@@ -451,6 +456,17 @@ pub(super) enum TokenCommand {
     Revoke {
         /// Its id
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Show the policy in force, as a file that `set` takes
+    Show,
+    /// Put the policy of a file in force, as a whole
+    Set {
+        /// A TOML file with `mode = "strict"` or `"observe"`, and what else the policy says
+        file: PathBuf,
     },
 }
 

@@ -15,6 +15,7 @@ mod demo;
 mod import;
 mod output;
 mod paint;
+mod policy;
 mod producer;
 mod rows;
 mod scene;
@@ -87,6 +88,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
             append::append(&Client::new(&config)?, &file, signer.transpose()?.as_ref(), output)?;
         }
         Command::Grant(args) => producer::grant(&Client::new(&config)?, &args, output)?,
+        Command::Policy(command) => policy::policy(&Client::new(&config)?, command, output)?,
         Command::Producer(command) => producer::producer(&config, command, output)?,
         Command::Get { id } => {
             let client = Client::new(&config)?;

@@ -22,7 +22,7 @@ use super::app::Limits;
 use super::error::{ApiError, with_causes};
 use crate::access::Grant;
 use crate::canon::Json;
-use crate::ledger::{Clock, Ledger, Prepared, SubmitError};
+use crate::ledger::{Clock, Ledger, Prepared, Receipt, SubmitError};
 use crate::record::data::{ConfigChange, LogAccess};
 use crate::record::{Data, Draft, Event, LedgerName, Timestamp};
 
@@ -443,10 +443,17 @@ pub(super) async fn write_first(
 ) -> Result<(), ApiError> {
     let content = content.into_iter();
     let content = content.map(|(name, value)| (name.to_owned(), Json::from_value(value))).collect();
-    let draft = Draft { content, ..Draft::new(data, now) };
+    write_draft(ledger, Draft { content, ..Draft::new(data, now) }).await.map(drop)
+}
+
+/// The same for any record that the server writes.
+pub(super) async fn write_draft(ledger: &Ledger, draft: Draft) -> Result<Receipt, ApiError> {
     for _ in 0..TRIES_MAX {
         match ledger.submit(vec![prepare(ledger, draft.clone())?]).await {
-            Ok(_) => return Ok(()),
+            Ok(mut receipts) => {
+                let receipt = receipts.pop();
+                return receipt.ok_or_else(|| ApiError::internal("a record has no receipt"));
+            }
             Err(SubmitError::Busy) => tokio::time::sleep(RETRY).await,
             Err(SubmitError::Halted) => return Err(unlogged()),
             Err(error) => return Err(error.into()),

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::accesses::Accesses;
 use super::error::ApiError;
 use super::indexes::Indexes;
+use super::refusals::Refusals;
 use super::saved::SavedSearches;
 use super::watchers::Watchers;
 use crate::access::{Action, Grant, TokenFile};
@@ -38,6 +39,12 @@ pub struct Limits {
     pub accesses_interval: Duration,
     /// Bytes of it that wait. Beyond that reading is refused.
     pub accesses_bytes_max: usize,
+    /// Within which time the refusals of one token are limited.
+    pub refusals_interval: Duration,
+    /// How many of them have a record of their own. The others are counted.
+    pub refusals_max: u32,
+    /// Bytes of refused records that are kept of them. Of the others the length is told.
+    pub refusals_bytes_max: usize,
     /// Requests that wait for the index at a time.
     pub index_waits_max: usize,
     /// How often it is looked for what did not come in time. If it is left out, nobody watches the
@@ -60,6 +67,9 @@ impl Default for Limits {
             body_stall_max: Duration::from_secs(10),
             accesses_interval: Duration::from_secs(3),
             accesses_bytes_max: 8 * 1024 * 1024,
+            refusals_interval: Duration::from_mins(1),
+            refusals_max: 60,
+            refusals_bytes_max: 8 * 1024 * 1024,
             index_waits_max: 64,
             watch_interval: Some(Duration::from_secs(5)),
             webhook_retry: Duration::from_secs(1),
@@ -77,6 +87,8 @@ pub struct App {
     pub(super) indexes: Arc<Indexes>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) limits: Limits,
+    /// What was refused of late.
+    pub(super) refusals: Arc<Refusals>,
     /// Who read what, until it is logged.
     pub(super) accesses: Arc<Accesses>,
     /// The searches that have a name.
@@ -109,6 +121,7 @@ impl App {
             watchers: Arc::new(watchers),
             clock: Arc::clone(&environment.clock),
             random: Arc::clone(&environment.random),
+            refusals: Refusals::new(Arc::clone(&environment.clock), &limits),
             accesses: Accesses::new(Arc::clone(&environment.clock), &limits),
             limits,
             saved: Arc::default(),

@@ -79,6 +79,7 @@ fn problem(error: ApiError, response: &Response, request_id: &str) -> Response {
         detail: error.detail,
         code: error.code,
         errors: error.errors,
+        refusal: error.refused.and_then(|refused| refused.told),
         request_id: request_id.to_owned(),
     };
     let body = canon::sorted_to_bytes(&problem).unwrap_or_default();

@@ -13,10 +13,11 @@ use serde_json::{Map, Value};
 use super::App;
 use super::caller::Caller;
 use super::error::ApiError;
-use super::reading;
 use super::records::{ReceiptBody, admit, json};
-use crate::access::Action;
+use super::{reading, refusals};
+use crate::access::{Action, Grant};
 use crate::capture::{Asked, claims};
+use crate::ledger::Ledger;
 use crate::record::data::LifetimeBasis;
 use crate::record::identity::UserType;
 use crate::record::source::ObservedBy;
@@ -59,7 +60,18 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Append).await?;
-    let new: NewDelegation = reading::json(&app, &headers, body).await?;
+    let read = reading::body(&app, &headers, body).await?;
+    let new: NewDelegation = reading::parse_json(&read.bytes)?;
+    match take(&ledger, &grant, new).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => {
+            let posted = |_| Some(read.bytes.to_vec());
+            Err(refusals::tell(&app, &ledger, &grant, error, posted).await)
+        }
+    }
+}
+
+async fn take(ledger: &Ledger, grant: &Grant, new: NewDelegation) -> Result<Response, ApiError> {
     let unread = |pointer: &str, error: claims::ClaimError| {
         ApiError::from(Invalid::one(pointer, Code::FieldInvalid, error.to_string()))
     };
@@ -76,7 +88,7 @@ pub(super) async fn create(
         observed_by: new.observed_by.unwrap_or(ObservedBy::AgentProcess),
     };
     let draft = claims::grant(&asked, &new.claims).map_err(|error| unread("/claims", error))?;
-    let record = admit(&ledger, &grant, Event::try_from(draft)?)?;
+    let record = admit(ledger, grant, Event::try_from(draft)?)?;
     let mut receipts = ledger.submit(vec![record]).await?;
     let receipt = receipts.pop().ok_or_else(|| ApiError::internal("a record has no receipt"))?;
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED };

@@ -82,14 +82,19 @@ pub(super) fn taken<T: JsonSchema>(schemas: &mut Schemas) -> Schema {
 }
 
 /// One record or an array of records.
-pub(super) fn posted_records(_: &mut Schemas) -> Schema {
-    let record = json!({ "$ref": format!("{PLACE}PostedRecord") });
+pub(super) fn posted_records(schemas: &mut Schemas) -> Schema {
+    let record = posted_record(schemas);
     json_schema!({
         "oneOf": [
             record,
             { "type": "array", "items": record, "minItems": 1, "maxItems": 1024 },
         ],
     })
+}
+
+/// One record.
+pub(super) fn posted_record(_: &mut Schemas) -> Schema {
+    json_schema!({ "$ref": format!("{PLACE}PostedRecord") })
 }
 
 /// One receipt or a list of receipts.
@@ -148,6 +153,7 @@ pub(super) fn example(name: &str) -> Value {
             "valid_until": "2027-11-24T00:00:00Z",
         }),
         "webhook" => json!({ "url": "https://siem.example/whence", "min_severity": "high" }),
+        "policy" => json!({ "mode": "strict", "approvals": ["external", "destructive"] }),
         "new_token" => json!({
             "name": "billing agent",
             "roles": ["writer"],

@@ -22,6 +22,8 @@ pub(super) struct ApiError {
     pub(super) detail: String,
     pub(super) errors: Vec<ProblemField>,
     pub(super) retry_after_seconds: Option<u32>,
+    /// What was refused by a rule of the ledger.
+    pub(super) refused: Option<Box<Refused>>,
     /// For the log alone.
     pub(super) cause: Option<String>,
 }
@@ -36,6 +38,27 @@ pub(super) struct ProblemField {
     pub(super) code: String,
     /// What to do.
     pub(super) message: String,
+}
+
+/// A record that a rule of the ledger refused.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    /// Its place in the request.
+    pub(super) index: usize,
+    /// The rule.
+    pub(super) code: Code,
+    /// The record that tells of it.
+    pub(super) told: Option<RefusalBody>,
+}
+
+/// Where the ledger tells that a record was refused.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Refusal")]
+pub(super) struct RefusalBody {
+    /// The id of the `ingest_refusal`.
+    pub(super) id: String,
+    /// Its place in the ledger.
+    pub(super) seq: u64,
 }
 
 /// The body of an error (RFC 9457).
@@ -56,6 +79,9 @@ pub(super) struct Problem {
     pub(super) code: String,
     /// What is wrong with the body, place by place.
     pub(super) errors: Vec<ProblemField>,
+    /// Where the ledger tells of it, if a record was refused by a rule of the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refusal: Option<RefusalBody>,
     /// The request's id, under which the server logs.
     pub(super) request_id: String,
 }
@@ -68,6 +94,7 @@ impl ApiError {
             detail: detail.to_owned(),
             errors: Vec::new(),
             retry_after_seconds: None,
+            refused: None,
             cause: None,
         }
     }
@@ -140,13 +167,18 @@ impl ApiError {
         for error in &mut self.errors {
             error.pointer.insert_str(0, &format!("/{index}"));
         }
+        if let Some(refused) = &mut self.refused {
+            refused.index = index;
+        }
         self
     }
 
     fn of_fields(errors: Vec<FieldError>) -> Self {
         let code = errors.first().map_or(Code::FieldInvalid, |error| error.code);
         let detail = errors.first().map_or("", |error| error.message.as_str());
-        let error = Self::new(status_of(code), code.as_str(), detail);
+        let rule = errors.iter().map(|error| error.code).find(|code| code.is_of_rules());
+        let refused = rule.map(|code| Box::new(Refused { index: 0, code, told: None }));
+        let error = Self { refused, ..Self::new(status_of(code), code.as_str(), detail) };
         let field = |FieldError { pointer, code, message }| ProblemField {
             pointer,
             code: code.to_string(),

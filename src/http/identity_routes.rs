@@ -7,7 +7,7 @@ use super::delegations;
 use super::describe::taken;
 use super::producers::{self, ProducerKeyBody};
 use super::records::List;
-use super::route::{ADMIN, Answer, Media, NOTHING, RECEIPTS, Route, json, ok};
+use super::route::{ADMIN, Answer, Media, NOTHING, RECEIPTS, Route, SETTINGS, json, ok};
 
 /// The routes of this page.
 pub(super) const ROUTES: &[Route] = &[
@@ -63,7 +63,7 @@ pub(super) const ROUTES: &[Route] = &[
         handler: || get(producers::list),
         id: "listProducerKeys",
         summary: "Lists the keys that producers sign their records with.",
-        roles: &["investigator", "auditor", "admin"],
+        roles: SETTINGS,
         answers: &[ok(&[json::<List<ProducerKeyBody>>(None)])],
         ..NOTHING
     },

@@ -95,7 +95,7 @@ pub(super) async fn list(
     Caller(grant): Caller,
     Path(ledger): Path<String>,
 ) -> Result<Response, ApiError> {
-    let ledger = app.ledger(&grant, &ledger, Action::SeeKeys).await?;
+    let ledger = app.ledger(&grant, &ledger, Action::SeeSettings).await?;
     let bodies = ledger.producer_keys().into_iter().map(ProducerKeyBody::new).collect();
     json(StatusCode::OK, &List::<ProducerKeyBody>::new(bodies, None))
 }

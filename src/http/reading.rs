@@ -94,8 +94,12 @@ pub(super) async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
     json: Body,
 ) -> Result<T, ApiError> {
-    let read = body(app, headers, json).await?;
-    serde_json::from_slice(&read.bytes).map_err(|_| {
+    parse_json(&body(app, headers, json).await?.bytes)
+}
+
+/// Reads JSON of a form of our own.
+pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|_| {
         let detail = "the body is not the JSON object that this call takes";
         ApiError::bad_request("json_invalid", detail)
     })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +16,7 @@ use super::app::{Limits, blocking};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::reading::{self, Params};
-use super::streaming;
+use super::{refusals, streaming};
 use crate::access::{Action, Grant};
 use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
 use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, StoredPart, View};
@@ -115,13 +116,14 @@ pub(super) async fn append(
     let (parts, body) = request.into_parts();
     let form = Form::of(&parts.headers)?;
     let read = reading::body(&app, &parts.headers, body).await?;
-    let (records, is_list) = if read.bytes.len() <= INLINE_BYTES_MAX {
-        prepare(&ledger, &grant, form, &read.bytes)?
-    } else {
-        let (ledger, bytes) = (ledger.clone(), read.bytes.clone());
-        blocking(move || prepare(&ledger, &grant, form, &bytes)).await?
+    let taken = take(&ledger, &grant, form, &read.bytes).await;
+    let (receipts, is_list) = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            let posted = |index| record_at(form, &read.bytes, index).map(<[u8]>::to_vec);
+            return Err(refusals::tell(&app, &ledger, &grant, error, posted).await);
+        }
     };
-    let receipts = ledger.submit(records).await?;
     drop(read);
 
     let old = receipts.iter().all(|receipt| receipt.duplicate);
@@ -139,6 +141,22 @@ pub(super) async fn append(
         Some(body) => json(status, &body),
         None => Err(ApiError::internal("a record has no receipt")),
     }
+}
+
+/// Prepares what was posted, and submits it. Says whether it was a list.
+async fn take(
+    ledger: &Ledger,
+    grant: &Arc<Grant>,
+    form: Form,
+    bytes: &Bytes,
+) -> Result<(Vec<Receipt>, bool), ApiError> {
+    let (records, is_list) = if bytes.len() <= INLINE_BYTES_MAX {
+        prepare(ledger, grant, form, bytes)?
+    } else {
+        let (ledger, grant, bytes) = (ledger.clone(), Arc::clone(grant), bytes.clone());
+        blocking(move || prepare(&ledger, &grant, form, &bytes)).await?
+    };
+    Ok((ledger.submit(records).await?, is_list))
 }
 
 /// The form of posted records.
@@ -175,16 +193,34 @@ fn prepare(
 ) -> Result<(Vec<Prepared>, bool), ApiError> {
     let one = |bytes: &[u8]| admit(ledger, grant, Event::parse(bytes)?);
     if form == Form::Ndjson {
-        let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n');
-        return Ok((all(lines, one)?, true));
+        return Ok((all(lines(bytes), one)?, true));
     }
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first != Some(&b'[') {
+    if !is_array(bytes) {
         return Ok((vec![one(bytes)?], false));
     }
     let records: Vec<&RawValue> = serde_json::from_slice(bytes)
         .map_err(|_| ApiError::bad_request("json_invalid", "the body is not JSON"))?;
     Ok((all(records.into_iter().map(|record| record.get().as_bytes()), one)?, true))
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n')
+}
+
+fn is_array(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+/// One of the records that were posted, by its place, as [`prepare`] has found it.
+fn record_at(form: Form, bytes: &[u8], index: usize) -> Option<&[u8]> {
+    if form == Form::Ndjson {
+        return lines(bytes).nth(index);
+    }
+    if !is_array(bytes) {
+        return Some(bytes);
+    }
+    let records: Vec<&RawValue> = serde_json::from_slice(bytes).ok()?;
+    records.get(index).map(|record| record.get().as_bytes())
 }
 
 /// Prepares a record that the token may append and that is signed as it has to be.

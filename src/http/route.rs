@@ -123,6 +123,7 @@ pub(super) const ADMIN: &[&str] = &["admin"];
 pub(super) const AUDITOR: &[&str] = &["auditor"];
 pub(super) const OVERSEERS: &[&str] = &["investigator", "admin"];
 pub(super) const INVESTIGATOR: &[&str] = &["investigator"];
+pub(super) const SETTINGS: &[&str] = &["investigator", "auditor", "admin"];
 pub(super) const READERS: &[&str] = &["writer", "investigator", "auditor"];
 
 pub(super) const WALK: &[Parameter] = &[

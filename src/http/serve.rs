@@ -58,7 +58,7 @@ pub async fn serve(
         stop.await;
         stopping.graceful_shutdown(Some(drain));
     });
-    let accesses = Arc::clone(&app.accesses);
+    let (accesses, refusals) = (Arc::clone(&app.accesses), Arc::clone(&app.refusals));
     let service = router(app.clone()).into_make_service();
     let gate = Gate::new(connections_max());
     let mut server = axum_server::from_tcp(listener)?.first_request_timeout(FIRST_HEAD_TIMEOUT);
@@ -72,6 +72,7 @@ pub async fn serve(
             server.acceptor(acceptor.acceptor(gate)).serve(service).await
         }
     };
+    refusals.close().await;
     accesses.close().await;
     blocking(move || {
         app.close();

@@ -5,10 +5,9 @@ use std::sync::mpsc::Receiver;
 
 use tokio::sync::oneshot;
 
-use super::producers::Producers;
+use super::in_force::{InForce, Settings};
 use super::view::{Progress, Published};
 use super::{Receipt, SubmitError};
-use crate::record::data::ProducerKey;
 use crate::record::shown::with_causes;
 use crate::store::{Appender, Batch};
 
@@ -21,8 +20,8 @@ pub(super) type Reply = oneshot::Sender<Answer>;
 pub(super) struct Built {
     pub(super) batch: Batch,
     pub(super) published: Published,
-    /// What the batch says of keys of producers, in its order.
-    pub(super) producer_keys: Vec<ProducerKey>,
+    /// What the batch says of keys of producers and of the policy.
+    pub(super) settings: Settings,
     pub(super) answers: Vec<(Reply, Answer)>,
 }
 
@@ -45,7 +44,7 @@ pub(super) fn run(
     mut appender: Appender,
     built: &Receiver<Built>,
     progress: &Arc<Progress>,
-    producers: &Producers,
+    in_force: &InForce,
 ) {
     // However this thread ends, nobody may wait for it after that: not even if it panics.
     let halt = progress.halt_on_drop();
@@ -63,7 +62,7 @@ pub(super) fn run(
                 built.refuse();
                 return;
             }
-            producers.learn(built.producer_keys);
+            in_force.learn(built.settings);
             progress.publish(built.published);
         }
         for (reply, answer) in built.answers {

@@ -9,7 +9,8 @@ use super::Error;
 use super::state::{Catalog, Grant, Session, Told};
 use crate::canon::EntryHash;
 use crate::record::data::Policy;
-use crate::record::{Data, Entry, Kind, Subject};
+use crate::record::text::ExternalId;
+use crate::record::{Data, Entry, Kind, RecordId, Subject, Timestamp};
 use crate::store::Reader;
 
 /// Records and sessions remembered. More than can be in flight, or a record could be known neither
@@ -62,13 +63,13 @@ pub(super) struct Look<'a> {
 impl Known {
     /// Knows what the store has.
     pub(super) fn new(reader: Reader) -> Result<Self, Error> {
-        let policy = Arc::new(policy_in(&reader)?);
+        let policy = policy_in(&reader)?.map(|told| told.policy).unwrap_or_default();
         Ok(Self {
             records: Recent::new(REMEMBERED),
             sessions: States::new(REMEMBERED),
             grants: States::new(STATES_REMEMBERED),
             catalogs: States::new(STATES_REMEMBERED),
-            policy,
+            policy: Arc::new(policy),
             reader,
         })
     }
@@ -282,19 +283,41 @@ pub(super) fn parse(seq: u64, bytes: &[u8]) -> Result<Entry<'_>, Error> {
     Entry::parse(bytes).map_err(|source| Error::Entry { seq, source })
 }
 
-/// The policy that the store's records leave in force.
-fn policy_in(reader: &Reader) -> Result<Policy, Error> {
+/// A policy, and the record that put it in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyChange {
+    /// The policy.
+    pub policy: Policy,
+    /// The record's id.
+    pub id: RecordId,
+    /// Its place in the ledger.
+    pub seq: u64,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Who asked for it.
+    pub actor: ExternalId,
+}
+
+/// The policy that the store's records leave in force, if any of them has one.
+pub(super) fn policy_in(reader: &Reader) -> Result<Option<PolicyChange>, Error> {
     let mut below = u64::MAX;
     while let Some(seq) = reader.newest_of_subject(Subject::Policy, below)? {
         below = seq;
         let Some(bytes) = reader.entry(seq)? else { continue };
-        if let Data::ConfigChange(change) = &*parse(seq, &bytes)?.data
+        let entry = parse(seq, &bytes)?;
+        if let Data::ConfigChange(change) = &*entry.data
             && let Some(policy) = &change.policy
         {
-            return Ok(policy.clone());
+            return Ok(Some(PolicyChange {
+                policy: policy.clone(),
+                id: entry.id.into_owned(),
+                seq,
+                received_at: entry.received_at,
+                actor: change.actor.clone(),
+            }));
         }
     }
-    Ok(Policy::default())
+    Ok(None)
 }
 
 /// States by key: those that changed, and apart from them those that were told again from the store.

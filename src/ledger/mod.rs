@@ -16,6 +16,7 @@ pub mod archive;
 mod committer;
 mod error;
 mod import;
+mod in_force;
 mod known;
 mod open;
 mod prepare;
@@ -32,6 +33,7 @@ mod weak;
 
 pub use error::{Error, RefusedRecord, SubmitError};
 pub use import::{Importer, Inspected};
+pub use known::PolicyChange;
 pub use open::Environment;
 pub use prepare::Prepared;
 pub use queue::{BATCH_RECORDS_MAX, Ledger};

@@ -3,8 +3,8 @@
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
+use super::in_force::InForce;
 use super::known::Known;
-use super::producers::Producers;
 use super::queue::{self, Ledger, Shared};
 use super::sequencer::Sequencer;
 use super::view::{Progress, Published};
@@ -118,7 +118,7 @@ fn start(
 ) -> Result<(Ledger, Threads), Error> {
     let Opened { meta, appender, reader, .. } = opened;
     let Head { tree, last, received_at, checkpoint } = head;
-    let producers = Arc::new(Producers::read(&reader, tree.size())?);
+    let in_force = Arc::new(InForce::read(&reader, tree.size())?);
     let progress = Progress::new(Published { tree: tree.clone(), checkpoint });
     let (queue, waiting, room) = queue::queue();
     let verifier = key.verifier_key(meta.origin.key_name().clone());
@@ -137,7 +137,7 @@ fn start(
 
     // One batch is committed while the next waits and a third is built; no more are ever in flight.
     let (sender, receiver) = mpsc::sync_channel(1);
-    let committing = (Arc::clone(&progress), Arc::clone(&producers));
+    let committing = (Arc::clone(&progress), Arc::clone(&in_force));
     let name = |role: &str| thread::Builder::new().name(format!("{}-{role}", meta.ledger));
     let committer = name("commit")
         .spawn(move || committer::run(appender, &receiver, &committing.0, &committing.1))
@@ -151,7 +151,7 @@ fn start(
         key: verifier,
         clock: Arc::clone(&environment.clock),
         random: Arc::clone(&environment.random),
-        producers,
+        in_force,
         reader,
         progress,
         room,

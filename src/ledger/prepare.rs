@@ -31,12 +31,13 @@ impl Prepared {
         self.event.id().map_or("", |id| id.as_str())
     }
 
-    /// Takes secrets out of the content of a record, salts and hashes it, and gives the record an id if it came without.
-    pub(super) fn new(mut event: Event, random: &dyn Random) -> Result<Self, Error> {
+    /// Takes secrets out of the content of a record if it is to, salts and hashes it, and gives the
+    /// record an id if it came without.
+    pub(super) fn new(mut event: Event, redacts: bool, random: &dyn Random) -> Result<Self, Error> {
         if event.id().is_none() {
             event = event.with_id_if_absent(new_id(random)?);
         }
-        let redacted = event.change_content(redact);
+        let redacted = redacts && event.change_content(redact);
         let mut bytes = event.sealed_bytes_max();
         let mut digests = Vec::new();
         let mut content = Vec::new();

@@ -7,11 +7,11 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::committer::{Answer, Built, Reply};
-use super::producers::Producers;
+use super::in_force::InForce;
 use super::sequencer::Sequencer;
 use super::view::{Following, Progress};
-use super::{Clock, Error, Prepared, Random, Receipt, SubmitError, View};
-use crate::record::data::ProducerKey;
+use super::{Clock, Error, PolicyChange, Prepared, Random, Receipt, SubmitError, View, known};
+use crate::record::data::{Policy, ProducerKey};
 use crate::record::shown::with_causes;
 use crate::record::{Event, Invalid};
 use crate::seal::VerifierKey;
@@ -56,7 +56,7 @@ pub(super) struct Shared {
     pub(super) key: VerifierKey,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) producers: Arc<Producers>,
+    pub(super) in_force: Arc<InForce>,
     pub(super) reader: Reader,
     pub(super) progress: Arc<Progress>,
     pub(super) room: Arc<Semaphore>,
@@ -75,18 +75,29 @@ impl Ledger {
 
     /// Does for a record what can be done before it is queued. Costs CPU time and does not wait.
     pub fn prepare(&self, event: Event) -> Result<Prepared, Error> {
-        Prepared::new(event, self.shared.random.as_ref())
+        let redact = self.policy().redacts_secrets();
+        Prepared::new(event, redact, self.shared.random.as_ref())
     }
 
     /// Refuses a record that its producer has to sign, and has not signed rightly. Costs CPU time and
     /// does not wait.
     pub fn check_signature(&self, event: &Event) -> Result<(), Invalid> {
-        self.shared.producers.check(event, self.shared.clock.now())
+        self.shared.in_force.producers.check(event, self.shared.clock.now())
     }
 
     /// The keys of producers by their names, each in its newest state.
     pub fn producer_keys(&self) -> Vec<ProducerKey> {
-        self.shared.producers.list()
+        self.shared.in_force.producers.list()
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.shared.in_force.policy()
+    }
+
+    /// The record that put it in force; nothing if nobody has chosen one.
+    pub fn policy_change(&self) -> Result<Option<PolicyChange>, Error> {
+        known::policy_in(&self.shared.reader)
     }
 
     /// Takes a request, all of it or none, and answers when it is durable and covered by a signed

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::committer::{Built, Reply};
+use super::in_force::Settings;
 use super::known::{self, Changes, Known, KnownRecord, Look};
 use super::queue::Submission;
 use super::rules::Case;
@@ -15,8 +16,8 @@ use super::{Clock, Error, Prepared, Receipt, SubmitError, rules};
 use crate::canon::{ContentDigest, EntryHash, TreeHash};
 use crate::proof::Tree;
 use crate::record::{
-    CauseLink, Data, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink,
-    Subject, Timestamp,
+    CauseLink, Entry, Event, Flag, LedgerName, Placement, SealError, Sealed, SessionLink, Subject,
+    Timestamp,
 };
 use crate::seal::{Checkpoint, Origin, SigningKey};
 use crate::store::{self, Keys, Reader, StoredPart};
@@ -323,10 +324,10 @@ impl Sequencer {
             })
             .collect();
 
-        let producer_keys = batch.iter().filter_map(|placed| {
-            if let Data::ProducerKey(key) = placed.event.data() { Some(key.clone()) } else { None }
-        });
-        let producer_keys = producer_keys.collect();
+        let mut settings = Settings::default();
+        for placed in &batch {
+            settings.note(placed.event.data());
+        }
         let records = batch
             .into_iter()
             .map(|Placed { event, sealed, causes, content, .. }| {
@@ -340,7 +341,7 @@ impl Sequencer {
             .collect();
         let batch = store::Batch { first_seq, records, tiles, checkpoint: note.to_string() };
         let published = Published { tree: self.tree.clone(), checkpoint };
-        Ok(Built { batch, published, producer_keys, answers })
+        Ok(Built { batch, published, settings, answers })
     }
 }
 

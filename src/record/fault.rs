@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_path_to_error::{Path, Segment};
 
+use super::flag::Flag;
 use super::limits::{CONTENT_NAME_BYTES_MAX, ERRORS_MAX, LABEL_KEY_BYTES_MAX};
 use super::text::{is_content_name, is_label_key};
 use crate::canon::json::{DEPTH_MAX, VALUES_MAX};
@@ -92,6 +93,29 @@ names! {
         UserContextMissing = "user_context_missing",
         /// The session is of another user. Found by the ledger.
         UserMismatch = "user_mismatch",
+    }
+}
+
+impl Code {
+    /// Whether this is one of the rules of the ledger (SPEC 2.9), and not a fault of form: a refusal by
+    /// them is told in the ledger.
+    pub fn is_of_rules(self) -> bool {
+        let always = [
+            Self::CauseKindInvalid,
+            Self::CauseMissing,
+            Self::CauseUnknown,
+            Self::ContentTooLarge,
+            Self::DelegationMissing,
+            Self::EntryTooLarge,
+            Self::IdConflict,
+            Self::ProducerForbidden,
+            Self::ProvenanceCollapsed,
+            Self::SignatureInvalid,
+            Self::TimeInvalid,
+            Self::UserContextMissing,
+            Self::UserMismatch,
+        ];
+        always.contains(&self) || Flag::ALL.iter().any(|flag| flag.refusal() == Some(self))
     }
 }
 

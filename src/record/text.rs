@@ -282,6 +282,13 @@ pub(super) fn is_content_name(text: &str) -> bool {
 }
 
 impl<const MAX: usize> Text<MAX> {
+    /// The text, if it may stand in a record.
+    pub fn checked(text: &str) -> Option<Self> {
+        let mut faults = Faults::default();
+        check_text(text, MAX, At::ROOT, &mut faults);
+        faults.or(text.into()).ok()
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -25,6 +25,7 @@ mod limits;
 mod log;
 mod producers;
 mod readme;
+mod refusals;
 mod rules;
 mod search;
 mod tamper;

@@ -6,7 +6,7 @@ use whence::ledger::SubmitError;
 use crate::log::{TestLog, prompt};
 
 /// A session of alice with a grant for her agent, a prompt and an answer of the model.
-fn begun(session: &str) -> Vec<Value> {
+pub(crate) fn begun(session: &str) -> Vec<Value> {
     let mut start = prompt(&format!("{session}-start"), session, "");
     start.as_object_mut().unwrap().remove("content");
     start["kind"] = json!("session_start");
@@ -49,7 +49,7 @@ fn terms(session: &str) -> Value {
 }
 
 /// The agent invokes a tool, in this phase, as seen by this observer.
-fn invocation(session: &str, phase: Option<&str>, observed_by: &str) -> Value {
+pub(crate) fn invocation(session: &str, phase: Option<&str>, observed_by: &str) -> Value {
     let mut record = prompt(&format!("{session}-call"), session, "");
     record["kind"] = json!("tool_invocation");
     record["agent"] = json!({ "id": "invoice-agent" });
@@ -76,7 +76,7 @@ fn set(record: &mut Value, pointer: &str, value: Value) {
 }
 
 /// A catalog of the session's bank.
-fn catalog(session: &str, id: &str, review: Option<&str>, digest: char) -> Value {
+pub(crate) fn catalog(session: &str, id: &str, review: Option<&str>, digest: char) -> Value {
     let mut record = prompt(&format!("{session}-{id}"), session, "");
     record.as_object_mut().unwrap().remove("content");
     record["kind"] = json!("tool_catalog_snapshot");
@@ -108,7 +108,7 @@ fn revoked(session: &str) -> Value {
 }
 
 /// A person's yes to a request with these arguments.
-fn approval(session: &str, arguments: &Value) -> Value {
+pub(crate) fn approval(session: &str, arguments: &Value) -> Value {
     let mut record = prompt(&format!("{session}-approval"), session, "");
     record["kind"] = json!("human_approval");
     record["causes"] = json!([{ "id": format!("{session}-output"), "rel": "about" }]);
