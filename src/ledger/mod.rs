@@ -14,7 +14,9 @@
 
 pub mod archive;
 mod committer;
+mod erase;
 mod error;
+mod holds;
 mod import;
 mod known;
 mod open;
@@ -30,7 +32,9 @@ pub mod trace;
 mod view;
 mod weak;
 
+pub use erase::{EraseError, Erased, Order};
 pub use error::{Error, RefusedRecord, SubmitError};
+pub use holds::Hold;
 pub use import::{Importer, Inspected};
 pub use open::Environment;
 pub use prepare::Prepared;

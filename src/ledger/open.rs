@@ -3,6 +3,8 @@
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
+use tokio::sync::Mutex;
+
 use super::known::Known;
 use super::producers::Producers;
 use super::queue::{self, Ledger, Shared};
@@ -106,7 +108,12 @@ fn genesis(
     let keys = Keys { id, session: None, causes: Vec::new(), subjects: Vec::new() };
     let records = vec![store::Record::new(sealed.bytes, keys, Vec::new())];
     let note = checkpoint.note().to_string();
-    appender.commit(store::Batch { first_seq: 0, records, tiles, checkpoint: note })?;
+    appender.commit(store::Batch {
+        records,
+        tiles,
+        checkpoint: note,
+        ..store::Batch::default()
+    })?;
     Ok(Head { tree, last, received_at, checkpoint })
 }
 
@@ -155,6 +162,7 @@ fn start(
         reader,
         progress,
         room,
+        erasing: Mutex::default(),
     };
     let ledger = Ledger { shared: Arc::new(shared), queue };
     Ok((ledger, Threads { sequencer, committer }))

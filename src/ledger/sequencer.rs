@@ -121,12 +121,16 @@ impl Sequencer {
     pub(super) fn build(&mut self, submissions: Vec<Submission>) -> Result<Built, Error> {
         let received_at = self.clock.now().max(self.received_at);
         let mut batch = Vec::new();
+        let mut erased = Vec::new();
         let mut answers = Vec::with_capacity(submissions.len());
-        for Submission { records, reply } in submissions {
+        for Submission { records, erase, reply } in submissions {
             let staged = self.stage(Staged::after(&batch, received_at), records);
+            erased.extend(staged.is_ok().then_some(erase).into_iter().flatten());
             answers.push((reply, staged.map(|staged| self.take(&mut batch, staged))));
         }
-        self.finish(batch, received_at, answers)
+        let mut built = self.finish(batch, received_at, answers)?;
+        built.batch.erase = erased;
+        Ok(built)
     }
 
     /// Seals the records of one request behind what is already in the batch.
@@ -338,7 +342,8 @@ impl Sequencer {
                 store::Record::new(sealed.bytes, keys, content)
             })
             .collect();
-        let batch = store::Batch { first_seq, records, tiles, checkpoint: note.to_string() };
+        let (checkpoint_note, erase) = (note.to_string(), Vec::new());
+        let batch = store::Batch { first_seq, records, tiles, checkpoint: checkpoint_note, erase };
         let published = Published { tree: self.tree.clone(), checkpoint };
         Ok(Built { batch, published, producer_keys, answers })
     }
