@@ -129,8 +129,7 @@ pub(super) async fn create(
     let ledger = app.ledger(&grant, &ledger, Action::Administer).await?;
     let NewErasure { reach, reason, authority } = reading::json(&app, &headers, body).await?;
     let (order, now) = (order(&grant, reach, reason), app.clock.now());
-    let erasing = tokio::spawn(async move { ledger.erase(order, authority, now).await });
-    let erased = erasing.await.map_err(|_| ApiError::internal("a task panicked"))?;
+    let erased = to_the_end(async move { ledger.erase(order, authority, now).await }).await?;
     let Erased { receipts, parts, records } = erased.map_err(refused)?;
     json(StatusCode::CREATED, &ErasedBody { object: "erased", records, parts, receipts })
 }
@@ -161,7 +160,8 @@ pub(super) async fn hold(
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Administer).await?;
     let NewHold { reach, reason } = reading::json(&app, &headers, body).await?;
-    let placed = ledger.place_hold(order(&grant, reach, reason), app.clock.now()).await;
+    let (order, now) = (order(&grant, reach, reason), app.clock.now());
+    let placed = to_the_end(async move { ledger.place_hold(order, now).await }).await?;
     let hold = placed.map_err(refused)?;
     json(StatusCode::CREATED, &HoldBody::new(hold))
 }
@@ -187,10 +187,19 @@ pub(super) async fn release(
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Administer).await?;
     let Release { reason } = reading::json(&app, &headers, body).await?;
-    let actor = grant.id.as_str().into();
-    let released = ledger.release_hold(&id, actor, reason, app.clock.now()).await;
+    let (actor, now) = (grant.id.as_str().into(), app.clock.now());
+    let released =
+        to_the_end(async move { ledger.release_hold(&id, actor, reason, now).await }).await?;
     let hold = released.map_err(refused)?;
     json(StatusCode::OK, &HoldBody::new(hold))
+}
+
+/// Does this whether or not the caller stays. Erasures and holds take turns until they are in the log:
+/// one that was dropped half way would let the other in before.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.map_err(|_| ApiError::internal("a task panicked"))
 }
 
 fn order(grant: &Grant, reach: Reach, reason: Line) -> Order {
