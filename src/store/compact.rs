@@ -39,7 +39,11 @@ pub fn compact(options: &Options, derived: &Path) -> Result<(), Error> {
         remove_folder(leftover).map_err(io_error(leftover))?;
     }
     fs::create_dir(&fresh).map_err(io_error(&fresh))?;
-    copy(options, &fresh)?;
+    if let Err(error) = copy(options, &fresh) {
+        // What was not finished takes no room from a ledger that goes on without it.
+        drop(wait_until_released(&fresh).map(|()| remove_folder(&fresh)));
+        return Err(error);
+    }
     wait_until_released(path)?;
     wait_until_released(&fresh)?;
     let synced = File::open(fresh.join("conf")).and_then(|conf| conf.sync_all());
