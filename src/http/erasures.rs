@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::App;
+use super::accesses::{Access, Operation};
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::reading::{self, Params};
 use super::records::{List, json};
 use crate::access::{Action, Grant};
-use crate::ledger::{EraseError, Erased, Hold, Order, Receipt};
+use crate::ledger::{EraseError, Erased, Hold, Ledger, Order, Receipt};
 use crate::record::data::{LegalHold, Reach};
 use crate::record::text::Line;
 use crate::record::{Code, Entry, Invalid, Kind, RecordId, Timestamp};
@@ -144,7 +145,9 @@ pub(super) async fn list(
     let ledger = app.ledger(&grant, &ledger, Action::Oversee).await?;
     let limit = page.limit.unwrap_or(100).clamp(1, app.limits.page_max);
     let below = page.after.unwrap_or(u64::MAX);
-    let found = blocking(move || Ok(ledger.erasures(below, limit)?)).await?;
+    let reading = ledger.clone();
+    let found = blocking(move || Ok(reading.erasures(below, limit)?)).await?;
+    note(&app, &ledger, &grant, Operation::Erasures, found.len())?;
     let last = found.last().filter(|_| found.len() == limit).map(|(seq, _)| seq.to_string());
     let bodies = found.iter().map(|(_, bytes)| erasure_body(bytes));
     json(StatusCode::OK, &List::new(bodies.collect::<Result<Vec<_>, _>>()?, last))
@@ -173,7 +176,9 @@ pub(super) async fn holds(
     Path(ledger): Path<String>,
 ) -> Result<Response, ApiError> {
     let ledger = app.ledger(&grant, &ledger, Action::Oversee).await?;
-    let holds = blocking(move || Ok(ledger.holds()?)).await?;
+    let reading = ledger.clone();
+    let holds = blocking(move || Ok(reading.holds()?)).await?;
+    note(&app, &ledger, &grant, Operation::Holds, holds.len())?;
     json(StatusCode::OK, &List::new(holds.into_iter().map(HoldBody::new).collect(), None))
 }
 
@@ -192,6 +197,18 @@ pub(super) async fn release(
         to_the_end(async move { ledger.release_hold(&id, actor, reason, now).await }).await?;
     let hold = released.map_err(refused)?;
     json(StatusCode::OK, &HoldBody::new(hold))
+}
+
+/// Notes who reads what was erased or is held: it names sessions, users and the reasons.
+fn note(
+    app: &App,
+    ledger: &Ledger,
+    grant: &Grant,
+    operation: Operation,
+    shown: usize,
+) -> Result<(), ApiError> {
+    let records = u64::try_from(shown).unwrap_or(u64::MAX);
+    app.accesses.note(ledger, grant, Access { operation, records, query: None })
 }
 
 /// Does this whether or not the caller stays. Erasures and holds take turns until they are in the log:

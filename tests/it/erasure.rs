@@ -331,11 +331,11 @@ fn whatever_a_crash_leaves_of_a_compaction_the_ledger_opens_and_it_is_done_again
     assert!(marker.exists(), "the erasure left a note for the next opening");
     let keep = log.folder.path().join("kept");
     copy(&db, &keep);
-    for state in 0..5 {
+    for state in 0..6 {
         drop(fs::remove_dir_all(&db));
         match state {
-            // Half of a copy; before the first rename; between the two; after both; and done but for
-            // the marker.
+            // Half of a copy; before the first rename; between the two; after both; the old one half
+            // removed; and done but for the marker.
             0 => {
                 copy(&keep, &db);
                 fs::create_dir(&fresh).unwrap();
@@ -344,6 +344,12 @@ fn whatever_a_crash_leaves_of_a_compaction_the_ledger_opens_and_it_is_done_again
             1 => [&db, &fresh].into_iter().for_each(|to| copy(&keep, to)),
             2 => [&old, &fresh].into_iter().for_each(|to| copy(&keep, to)),
             3 => [&old, &db].into_iter().for_each(|to| copy(&keep, to)),
+            4 => {
+                for to in [&old, &db] {
+                    copy(&keep, to);
+                }
+                fs::remove_file(old.join("db")).unwrap();
+            }
             _ => copy(&keep, &db),
         }
         fs::write(&marker, b"").unwrap();
