@@ -151,6 +151,24 @@ pub(super) enum Command {
     Export(Export),
     /// Check an archive and make an identical ledger of it
     Import(Import),
+    /// Erase the content of a record, a session or a user; what was sealed stays
+    Erase {
+        #[command(flatten)]
+        reach: OneReach,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// The right by which it is asked for
+        #[arg(long)]
+        authority: String,
+    },
+    /// Show what was erased, and why
+    Erasures,
+    /// Place, release and list legal holds, which forbid erasing
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Copy a ledger of a stopped server without the bytes of what was erased
+    Compact,
     /// Show the verifier key of a ledger
     #[command(subcommand)]
     Key(KeyCommand),
@@ -182,6 +200,8 @@ impl Command {
             | Self::Why { .. }
             | Self::Effects { .. }
             | Self::Config
+            | Self::Erasures
+            | Self::Hold(HoldCommand::List)
             | Self::Key(KeyCommand::Show)
             | Self::Ledger(LedgerCommand::List)
             | Self::Policy(PolicyCommand::Show)
@@ -203,6 +223,9 @@ impl Command {
             | Self::Verify(_)
             | Self::Export(_)
             | Self::Import(_)
+            | Self::Erase { .. }
+            | Self::Hold(HoldCommand::Place { .. } | HoldCommand::Release { .. })
+            | Self::Compact
             | Self::Ledger(LedgerCommand::Create { .. })
             | Self::Token(TokenCommand::Create { .. } | TokenCommand::Revoke { .. })
             | Self::Webhook(WebhookCommand::Add { .. } | WebhookCommand::Remove { .. }) => false,
@@ -346,6 +369,61 @@ pub(super) struct Import {
     /// The file with the ledger's signing key, without which it can be audited but not served
     #[arg(long, value_name = "FILE")]
     pub(super) signing_key: Option<PathBuf>,
+}
+
+/// What an erasure reaches.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub(super) struct OneReach {
+    /// One record, by its id
+    #[arg(long, value_name = "ID")]
+    pub(super) record: Option<String>,
+    /// The records of a session
+    #[arg(long, value_name = "ID")]
+    pub(super) session: Option<String>,
+    /// The records of a user
+    #[arg(long, value_name = "ID")]
+    pub(super) user: Option<String>,
+}
+
+/// What a hold reaches.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub(super) struct Reaching {
+    /// Everything in the ledger
+    #[arg(long)]
+    pub(super) all: bool,
+    /// One record, by its id
+    #[arg(long, value_name = "ID")]
+    pub(super) record: Option<String>,
+    /// The records of a session
+    #[arg(long, value_name = "ID")]
+    pub(super) session: Option<String>,
+    /// The records of a user
+    #[arg(long, value_name = "ID")]
+    pub(super) user: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HoldCommand {
+    /// List the holds in force
+    List,
+    /// Place a hold
+    Place {
+        #[command(flatten)]
+        reach: Reaching,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Release a hold
+    Release {
+        /// The hold's id
+        id: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

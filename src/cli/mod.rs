@@ -12,6 +12,7 @@ mod args;
 mod client;
 mod config;
 mod demo;
+mod erasure;
 mod import;
 mod output;
 mod paint;
@@ -107,6 +108,12 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
         }
         Command::Export(export) => archive::export(&config, &export, output)?,
         Command::Import(import) => import::import(&config, &import, output)?,
+        Command::Erase { reach, reason, authority } => {
+            erasure::erase(&Client::new(&config)?, &reach, &reason, &authority, output)?;
+        }
+        Command::Erasures => erasure::erasures(&Client::new(&config)?, output)?,
+        Command::Hold(command) => erasure::hold(&Client::new(&config)?, command, output)?,
+        Command::Compact => erasure::compact(&config, output)?,
         Command::Key(KeyCommand::Show) => {
             let client = Client::new(&config)?;
             let ledger = client.get(&client.in_ledger(""))?;

@@ -50,8 +50,12 @@ pub(super) enum Operation {
     Effects,
     /// A bundle of entries.
     Entries,
+    /// The list of what was erased.
+    Erasures,
     /// The rows of an export, beside its own record.
     Export,
+    /// The list of legal holds.
+    Holds,
     /// A saved search.
     Poll,
     /// One record.
@@ -74,7 +78,9 @@ impl Operation {
             Self::Content => "content",
             Self::Effects => "effects",
             Self::Entries => "entries",
+            Self::Erasures => "erasures",
             Self::Export => "export",
+            Self::Holds => "holds",
             Self::Poll => "poll",
             Self::Record => "record",
             Self::Search => "search",

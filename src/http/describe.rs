@@ -123,11 +123,26 @@ pub(super) fn anything(_: &mut Schemas) -> Schema {
     json_schema!({ "type": "object" })
 }
 
+/// The same, of a member.
+pub(super) fn object(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object" })
+}
+
 /// The example of this name.
 pub(super) fn example(name: &str) -> Value {
     match name {
         "record" => invocation(),
         "ndjson" => Value::String(format!("{}\n{}\n", prompt(), invocation())),
+        "new_erasure" => json!({
+            "reach": { "user": "alice@example.com" },
+            "reason": "The user asked for it.",
+            "authority": "GDPR Art. 17",
+        }),
+        "new_hold" => json!({
+            "reach": { "session": "s-81f3" },
+            "reason": "Case 2026-117",
+        }),
+        "release" => json!({ "reason": "Case 2026-117 is closed." }),
         "new_ledger" => json!({ "name": "payments" }),
         "search" => json!({ "q": "", "format": "ocsf" }),
         "new_delegation" => json!({

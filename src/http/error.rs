@@ -224,6 +224,8 @@ const CODES: &[(&str, StatusCode)] = &[
     ("body_unreadable", StatusCode::BAD_REQUEST),
     ("busy", StatusCode::TOO_MANY_REQUESTS),
     ("encoding_unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("held", StatusCode::CONFLICT),
+    ("hold_unknown", StatusCode::NOT_FOUND),
     ("index_behind", StatusCode::SERVICE_UNAVAILABLE),
     ("index_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     ("internal", StatusCode::INTERNAL_SERVER_ERROR),

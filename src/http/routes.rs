@@ -18,14 +18,20 @@ use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
-    audit, export, health, identity_routes, ledgers, openapi, overseeing, proofs, records,
-    rules_routes, saved, search, tokens, trace, webhook_routes,
+    audit, erasure_routes, export, health, identity_routes, ledgers, openapi, overseeing, proofs,
+    records, rules_routes, saved, search, tokens, trace, webhook_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
 /// Every route.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    let pages = [ROUTES, identity_routes::ROUTES, rules_routes::ROUTES, webhook_routes::ROUTES];
+    let pages = [
+        ROUTES,
+        identity_routes::ROUTES,
+        rules_routes::ROUTES,
+        webhook_routes::ROUTES,
+        erasure_routes::ROUTES,
+    ];
     pages.into_iter().flatten()
 }
 

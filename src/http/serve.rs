@@ -11,7 +11,7 @@ use hyper_util::rt::TokioTimer;
 
 use super::app::blocking;
 use super::connection::{Gate, connections_max};
-use super::{App, router};
+use super::{App, retention, router};
 
 /// How long a client may take to send its first request's head, from its first byte or without any.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,6 +59,7 @@ pub async fn serve(
         stopping.graceful_shutdown(Some(drain));
     });
     let (accesses, refusals) = (Arc::clone(&app.accesses), Arc::clone(&app.refusals));
+    let purging = tokio::spawn(retention::run(app.clone()));
     let service = router(app.clone()).into_make_service();
     let gate = Gate::new(connections_max());
     let mut server = axum_server::from_tcp(listener)?.first_request_timeout(FIRST_HEAD_TIMEOUT);
@@ -72,6 +73,7 @@ pub async fn serve(
             server.acceptor(acceptor.acceptor(gate)).serve(service).await
         }
     };
+    purging.abort();
     refusals.close().await;
     accesses.close().await;
     blocking(move || {

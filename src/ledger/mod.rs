@@ -14,7 +14,9 @@
 
 pub mod archive;
 mod committer;
+mod erase;
 mod error;
+mod holds;
 mod import;
 mod in_force;
 mod known;
@@ -31,7 +33,9 @@ pub mod trace;
 mod view;
 mod weak;
 
+pub use erase::{EraseError, Erased, Order};
 pub use error::{Error, RefusedRecord, SubmitError};
+pub use holds::Hold;
 pub use import::{Importer, Inspected};
 pub use known::PolicyChange;
 pub use open::Environment;

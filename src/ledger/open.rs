@@ -1,7 +1,10 @@
 //! Making a ledger, and opening one: from files to two running threads.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+
+use tokio::sync::Mutex;
 
 use super::in_force::InForce;
 use super::known::Known;
@@ -106,7 +109,12 @@ fn genesis(
     let keys = Keys { id, session: None, causes: Vec::new(), subjects: Vec::new() };
     let records = vec![store::Record::new(sealed.bytes, keys, Vec::new())];
     let note = checkpoint.note().to_string();
-    appender.commit(store::Batch { first_seq: 0, records, tiles, checkpoint: note })?;
+    appender.commit(store::Batch {
+        records,
+        tiles,
+        checkpoint: note,
+        ..store::Batch::default()
+    })?;
     Ok(Head { tree, last, received_at, checkpoint })
 }
 
@@ -133,6 +141,7 @@ fn start(
         last: Some(last),
         received_at,
         progress: Arc::clone(&progress),
+        erasing: BTreeMap::new(),
     };
 
     // One batch is committed while the next waits and a third is built; no more are ever in flight.
@@ -155,6 +164,7 @@ fn start(
         reader,
         progress,
         room,
+        erasing: Mutex::default(),
     };
     let ledger = Ledger { shared: Arc::new(shared), queue };
     Ok((ledger, Threads { sequencer, committer }))

@@ -61,7 +61,7 @@ fn redact(part: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A random UUID for a record whose sender gave it no id.
-fn new_id(random: &dyn Random) -> Result<RecordId, Error> {
+pub(super) fn new_id(random: &dyn Random) -> Result<RecordId, Error> {
     let mut bytes = [0; 16];
     random.fill(&mut bytes).map_err(Error::Random)?;
     let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();

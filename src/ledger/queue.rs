@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::committer::{Answer, Built, Reply};
 use super::in_force::InForce;
@@ -30,6 +30,8 @@ pub(super) const QUEUE_KIB_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) records: Vec<Prepared>,
+    /// The seqs of records whose content is erased with these.
+    pub(super) erase: Vec<u64>,
     pub(super) reply: Reply,
 }
 
@@ -60,6 +62,8 @@ pub(super) struct Shared {
     pub(super) reader: Reader,
     pub(super) progress: Arc<Progress>,
     pub(super) room: Arc<Semaphore>,
+    /// Held while something is erased, and while a hold is placed or released.
+    pub(super) erasing: Mutex<()>,
 }
 
 impl Ledger {
@@ -105,16 +109,29 @@ impl Ledger {
     ///
     /// Dropping the future does not take the request back.
     pub async fn submit(&self, records: Vec<Prepared>) -> Result<Vec<Receipt>, SubmitError> {
-        self.enqueue(records)?.await.unwrap_or(Err(SubmitError::Halted))
+        self.submit_erasing(records, Vec::new()).await
+    }
+
+    /// Takes a request with which the content of earlier records is erased: both happen, or neither.
+    pub(super) async fn submit_erasing(
+        &self,
+        records: Vec<Prepared>,
+        erase: Vec<u64>,
+    ) -> Result<Vec<Receipt>, SubmitError> {
+        self.enqueue(records, erase)?.await.unwrap_or(Err(SubmitError::Halted))
     }
 
     /// The same, for a thread that may wait.
     pub fn submit_blocking(&self, records: Vec<Prepared>) -> Result<Vec<Receipt>, SubmitError> {
-        self.enqueue(records)?.blocking_recv().unwrap_or(Err(SubmitError::Halted))
+        self.enqueue(records, Vec::new())?.blocking_recv().unwrap_or(Err(SubmitError::Halted))
     }
 
     /// Queues a request, and says where its answer will come.
-    fn enqueue(&self, records: Vec<Prepared>) -> Result<oneshot::Receiver<Answer>, SubmitError> {
+    fn enqueue(
+        &self,
+        records: Vec<Prepared>,
+        erase: Vec<u64>,
+    ) -> Result<oneshot::Receiver<Answer>, SubmitError> {
         let bytes: usize = records.iter().map(|record| record.bytes).sum();
         if records.len() > BATCH_RECORDS_MAX || bytes / 1_024 >= QUEUE_KIB_MAX {
             return Err(SubmitError::TooLarge);
@@ -123,7 +140,7 @@ impl Ledger {
         let room = Arc::clone(&self.shared.room).try_acquire_many_owned(kib);
         let room = room.map_err(|_| SubmitError::Busy)?;
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { records, reply };
+        let submission = Submission { records, erase, reply };
         self.queue.try_send(Waiting { submission, bytes, _room: room }).map_err(
             |error| match error {
                 TrySendError::Full(_) => SubmitError::Busy,

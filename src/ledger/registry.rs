@@ -14,6 +14,7 @@ use super::open::{self, Options, Threads};
 use super::{Environment, Error, Ledger};
 use crate::files;
 use crate::record::LedgerName;
+use crate::record::shown::with_causes;
 use crate::seal::{Origin, SigningKey};
 use crate::store::{self, Faults, NoFaults};
 
@@ -100,6 +101,30 @@ impl Settings {
         let faults = Arc::clone(&self.faults);
         let path = self.folder(name).join("db");
         store::Options { accept_missing_head, faults, ..store::Options::new(path, head) }
+    }
+
+    /// The folder of the indexes of a ledger.
+    pub fn search_folder(&self, name: &LedgerName) -> PathBuf {
+        self.data.join("search").join(&**name)
+    }
+
+    /// Copies the database of a ledger that nobody has open, so that no file holds any byte of what was
+    /// erased from it. The index, which may hold such bytes too, is removed, and made again later.
+    pub fn compact(&self, name: &LedgerName) -> Result<(), Error> {
+        let store = self.store(name);
+        if !store::exists(&store.path) {
+            return Err(Error::Unknown);
+        }
+        let _locked = lock_folder(&self.folder(name))?;
+        self.forget_erased(name, &store)
+    }
+
+    /// See [`Self::compact`]; the folder of the ledger is locked.
+    fn forget_erased(&self, name: &LedgerName, store: &store::Options) -> Result<(), Error> {
+        let search = self.search_folder(name);
+        store::compact(store, &search)?;
+        tracing::info!(ledger = %name, "copied without what was erased");
+        Ok(())
     }
 
     /// The signing key of a ledger.
@@ -221,8 +246,18 @@ impl Ledgers {
     fn open(&self, name: &LedgerName, slot: &mut Slot) -> Result<Ledger, Error> {
         let store = self.settings.store(name);
         let key = self.settings.key(name)?;
+        // Nobody copies the database while it is being opened, or opens it while it is being copied.
+        let locked = lock_folder(&self.settings.folder(name))?;
+        if store::holds_erased(&store)
+            && let Err(error) = self.settings.forget_erased(name, &store)
+        {
+            // It is done when there is room for it. Until then nobody can read what was erased.
+            let error = with_causes(&error);
+            tracing::error!(ledger = %name, %error, "bytes of erased content are still on the disk");
+        }
         let options = Options { store, key, software: self.settings.software.clone() };
         let (ledger, threads) = open::open(options, &self.environment)?;
+        drop(locked);
         // Made for good: from now on a missing database is a lost one.
         remove_file(&fresh_key(&self.settings.key_file(name)))?;
         tracing::info!(ledger = %name, size = ledger.view().size(), "opened");

@@ -3,6 +3,7 @@
 //! It owns the end of the log that is being built, which runs ahead of what is committed by at most
 //! three batches. It writes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::committer::{Built, Reply};
@@ -37,6 +38,9 @@ pub(super) struct Sequencer {
     pub(super) received_at: Timestamp,
     /// How far the committer is.
     pub(super) progress: Arc<Progress>,
+    /// Records whose content is erased by a batch that may not be committed yet, and the size of the log
+    /// with that batch: for those that are judged after it, the content is gone.
+    pub(super) erasing: BTreeMap<u64, u64>,
 }
 
 /// A sealed record, and what its commit and its receipt need.
@@ -121,13 +125,23 @@ impl Sequencer {
     /// it. The batch may be empty: it then only carries answers.
     pub(super) fn build(&mut self, submissions: Vec<Submission>) -> Result<Built, Error> {
         let received_at = self.clock.now().max(self.received_at);
+        let committed = self.progress.published().tree.size();
+        self.erasing.retain(|_, size| *size > committed);
         let mut batch = Vec::new();
+        let mut erased = Vec::new();
         let mut answers = Vec::with_capacity(submissions.len());
-        for Submission { records, reply } in submissions {
+        for Submission { records, erase, reply } in submissions {
             let staged = self.stage(Staged::after(&batch, received_at), records);
             answers.push((reply, staged.map(|staged| self.take(&mut batch, staged))));
+            if answers.last().is_some_and(|(_, taken)| taken.is_ok()) {
+                let size = self.tree.size() + u64::try_from(batch.len()).unwrap_or(u64::MAX);
+                self.erasing.extend(erase.iter().map(|seq| (*seq, size)));
+                erased.extend(erase);
+            }
         }
-        self.finish(batch, received_at, answers)
+        let mut built = self.finish(batch, received_at, answers)?;
+        built.batch.erase = erased;
+        Ok(built)
     }
 
     /// Seals the records of one request behind what is already in the batch.
@@ -242,7 +256,11 @@ impl Sequencer {
         // It may be in a batch that is still on its way to the disk.
         self.progress.wait_for(seq)?;
         let entry = self.reader.entry(seq)?.ok_or_else(damaged)?;
-        Ok((entry, self.reader.content(seq)?))
+        let mut content = self.reader.content(seq)?;
+        if self.erasing.contains_key(&seq) {
+            content.fill(StoredPart::Erased);
+        }
+        Ok((entry, content))
     }
 
     /// Answers for a record whose id is taken: the original receipt if it is the same record.
@@ -339,7 +357,8 @@ impl Sequencer {
                 store::Record::new(sealed.bytes, keys, content)
             })
             .collect();
-        let batch = store::Batch { first_seq, records, tiles, checkpoint: note.to_string() };
+        let (checkpoint_note, erase) = (note.to_string(), Vec::new());
+        let batch = store::Batch { first_seq, records, tiles, checkpoint: checkpoint_note, erase };
         let published = Published { tree: self.tree.clone(), checkpoint };
         Ok(Built { batch, published, settings, answers })
     }

@@ -34,6 +34,7 @@ pub mod schema;
 pub mod shown;
 mod signed;
 pub mod source;
+pub mod spans;
 pub mod subject;
 pub mod text;
 pub mod time;

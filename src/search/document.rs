@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use tantivy::schema::OwnedValue;
 use super::schema::{BETWEEN, BODY, Fields};
 use super::text::{fold, words};
 use crate::canon::{keyed_lookup_key, sorted_to_bytes};
+use crate::record::spans::{self, ERASED_PART};
 use crate::record::{Kind, Timestamp};
 use crate::store::StoredPart;
 
@@ -116,7 +118,7 @@ impl Indexed {
         self.add_data(fields, &mut document);
         let mut members = Members { fields, document, numbers: Vec::new(), paths: BTreeSet::new() };
         members.add("data", &self.data);
-        for part in self.parts(stored).filter(|_| !tells_who_read(self.kind)) {
+        for part in self.parts(stored).filter(|_| !tells_of_the_log(self.kind)) {
             if let Some(value) = value_of(part) {
                 members.add(&format!("content.{}", part.name), &value);
             }
@@ -158,6 +160,17 @@ impl Indexed {
         }
     }
 
+    /// The earlier records whose content went with this one.
+    pub(super) fn erased(&self, stored: &[StoredPart]) -> Vec<RangeInclusive<u64>> {
+        if !tells_of_erasure(self.kind) {
+            return Vec::new();
+        }
+        let list = self.parts(stored).find(|part| part.name == ERASED_PART).and_then(value_of);
+        let spans = list.as_ref().and_then(Value::as_str).and_then(spans::parse);
+        let earlier = |span: &RangeInclusive<u64>| *span.end() < self.seq;
+        spans.unwrap_or_default().into_iter().filter(earlier).collect()
+    }
+
     /// The keys of the documents that the record brings into a session, each once.
     ///
     /// A document is a string that came from outside, compared by its words, so that case, blanks and
@@ -195,10 +208,15 @@ impl Indexed {
     }
 }
 
-/// Whether the content of records of this kind is what somebody asked the log. It is not found by its
-/// words: each search would find the ones before it.
-const fn tells_who_read(kind: Kind) -> bool {
-    matches!(kind, Kind::LogAccess | Kind::LogExport)
+/// Whether the content of records of this kind is what somebody asked the log, or lists of its records.
+/// It is not found by its words: each search would find the ones before it.
+const fn tells_of_the_log(kind: Kind) -> bool {
+    matches!(kind, Kind::LogAccess | Kind::LogExport) || tells_of_erasure(kind)
+}
+
+/// Whether the content of records of this kind lists the records whose content went.
+const fn tells_of_erasure(kind: Kind) -> bool {
+    matches!(kind, Kind::Erasure | Kind::RetentionPurge)
 }
 
 /// Nanoseconds since 1970, as far as the index can count them: until 2262.

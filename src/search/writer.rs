@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::ops::{Bound, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher};
+use tantivy::query::RangeQuery;
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, Term};
 
 use super::Error;
 use super::document::Indexed;
@@ -172,6 +174,9 @@ impl Writer {
             let parts = contents.next_if(|(of, _)| *of == seq).map(|(_, parts)| parts);
             let parts = parts.unwrap_or_default();
             self.indexing.add_document(entry.document(&self.fields, &self.secret, &parts))?;
+            for span in entry.erased(&parts) {
+                self.add_again(log, span)?;
+            }
             if seq == 0 {
                 let hash = EntryHash::of(&bytes);
                 self.ends = Some((hash, hash));
@@ -181,6 +186,25 @@ impl Writer {
         }
         if let (Some((_, end)), Some(last)) = (&mut self.ends, last) {
             *end = EntryHash::of(&last);
+        }
+        Ok(())
+    }
+
+    /// Takes records out and adds them again, as they are in the store now: without their content, if it
+    /// was erased.
+    fn add_again(&mut self, log: &Reader, span: RangeInclusive<u64>) -> Result<(), Error> {
+        let bound = |seq| Bound::Included(Term::from_field_u64(self.fields.seq, seq));
+        let those = RangeQuery::new(bound(*span.start()), bound(*span.end()));
+        self.indexing.delete_query(Box::new(those))?;
+        let seqs = *span.start()..span.end().saturating_add(1);
+        let mut contents = log.contents(seqs.clone())?.into_iter().peekable();
+        for entry in log.entries(seqs) {
+            let (seq, bytes) = entry?;
+            let entry: Indexed =
+                serde_json::from_slice(&bytes).map_err(|_| Error::Entry { seq })?;
+            let parts = contents.next_if(|(of, _)| *of == seq).map(|(_, parts)| parts);
+            let parts = parts.unwrap_or_default();
+            self.indexing.add_document(entry.document(&self.fields, &self.secret, &parts))?;
         }
         Ok(())
     }

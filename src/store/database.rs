@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::layout::{META, SEGMENT_BYTES};
-use super::{Error, Meta, Options};
+use super::{Error, Meta, Options, compact};
 use crate::canon;
 use crate::files::{sync_folder, sync_parent};
 use crate::record::LedgerName;
@@ -49,7 +49,7 @@ pub fn create(options: &Options, ledger: &LedgerName, origin: Origin) -> Result<
     let meta = Meta::new(ledger.clone(), origin);
     let mut writes = sled::Batch::default();
     writes.insert(META, canon::sorted_to_bytes(&meta).map_err(|_| Error::damaged("the meta"))?);
-    let tree = config(&fresh).open()?;
+    let tree = make(&fresh)?;
     Disk::new(tree, &fresh, head.clone(), Arc::clone(&options.faults))?.commit(writes)?;
     wait_until_released(&fresh)?;
 
@@ -60,13 +60,25 @@ pub fn create(options: &Options, ledger: &LedgerName, origin: Origin) -> Result<
     placed.map_err(io_error(path))
 }
 
-/// Whether there is a store at this path.
+/// Whether there is a store at this path, be it that a crash left it moved aside.
 pub fn exists(path: &Path) -> bool {
-    path.join("db").exists()
+    current(path).join("db").exists()
+}
+
+/// Where the database is that belongs to this path.
+fn current(path: &Path) -> PathBuf {
+    let aside = compact::old(path);
+    if !path.exists() && aside.exists() { aside } else { path.to_owned() }
+}
+
+/// Makes an empty database in a folder that is there.
+pub(super) fn make(path: &Path) -> Result<sled::Db, Error> {
+    Ok(config(path).open()?)
 }
 
 /// Opens the database at `path`.
 pub(super) fn open(path: &Path) -> Result<sled::Db, Error> {
+    compact::mend(path)?;
     if !exists(path) {
         return Err(Error::Missing { path: path.to_owned() });
     }
@@ -121,6 +133,7 @@ impl Copy {
         if !exists(path) {
             return Err(Error::Missing { path: path.to_owned() });
         }
+        let path = &current(path);
         let file = File::open(path.join("db")).map_err(io_error(path))?;
         wait_for(path, || file.try_lock_shared().is_ok())?;
         let copy = Self { folder: make_folder_in(scratch).map_err(io_error(scratch))? };

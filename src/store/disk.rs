@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Error;
+use super::erase::mark;
 use super::flush::Flusher;
 use crate::files::sync_parent;
 
@@ -77,6 +78,7 @@ pub(super) struct Disk {
     flusher: Flusher,
     /// An own handle on sled's file, to fsync it with.
     data_file: File,
+    path: PathBuf,
     head: PathBuf,
     faults: Arc<dyn Faults>,
 }
@@ -94,7 +96,7 @@ impl Disk {
             File::open(&data_path).map_err(|source| Error::Io { path: data_path, source })?;
         let flusher = Flusher::new(tree.clone())
             .map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        Ok(Self { tree, flusher, data_file, head, faults })
+        Ok(Self { tree, flusher, data_file, path: path.to_owned(), head, faults })
     }
 
     /// Writes a batch: all or none, and durable on return.
@@ -103,6 +105,11 @@ impl Disk {
     pub(super) fn commit(&self, batch: sled::Batch) -> Result<(), Error> {
         self.apply(batch)?;
         self.sync()
+    }
+
+    /// Notes, durably, that the database will hold bytes of what was erased from it.
+    pub(super) fn mark_erased(&self) -> Result<(), Error> {
+        mark(&self.path).map_err(|source| Error::Io { path: self.path.clone(), source })
     }
 
     /// Writes a batch that need not be durable before [`Self::sync`].

@@ -4,11 +4,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Error;
 use super::block::{BlockWriter, StoredPart, write_content, write_entry};
 use super::disk::Disk;
+use super::erase::erase;
 use super::index::{Index, Rows, RunWriter};
 use super::layout::{BATCH, CONTENT, ENTRIES, seq_key};
+use super::{Error, Reader};
 use crate::canon;
 use crate::proof::Completed;
 use crate::record::{Entry, Subject};
@@ -91,6 +92,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// The full tiles that the records complete.
     pub tiles: Vec<Completed>,
+    /// The seqs of earlier records whose content is erased with this batch.
+    pub erase: Vec<u64>,
     /// The signed note of the checkpoint whose size is that of the log with these records.
     pub checkpoint: String,
 }
@@ -133,6 +136,7 @@ impl BatchHeader {
 #[derive(Debug)]
 pub struct Appender {
     disk: Disk,
+    reader: Reader,
     index: Arc<Index>,
     /// The run of the index that is being written.
     run: Option<RunWriter>,
@@ -141,14 +145,23 @@ pub struct Appender {
 }
 
 impl Appender {
-    pub(super) const fn new(disk: Disk, index: Arc<Index>) -> Self {
-        Self { disk, index, run: None, loaded: 0 }
+    pub(super) const fn new(disk: Disk, reader: Reader, index: Arc<Index>) -> Self {
+        Self { disk, reader, index, run: None, loaded: 0 }
     }
 
     /// Appends a batch to the journal and records its checkpoint in the head file. On return both
     /// are durable, and readers find the records: the batch may be published and acknowledged.
+    ///
+    /// What the batch erases is gone with it, or nothing of either has happened.
     pub fn commit(&mut self, batch: Batch) -> Result<(), Error> {
-        self.disk.commit(encode(&batch)?)?;
+        let mut writes = encode(&batch)?;
+        if batch.erase.is_empty() {
+            self.disk.commit(writes)?;
+        } else {
+            erase(&self.reader, &batch.erase, &mut writes)?;
+            self.disk.mark_erased()?;
+            self.reader.while_nobody_reads_content(|| self.disk.commit(writes))?;
+        }
         self.disk.write_head(batch.checkpoint.as_bytes())?;
         let rows: Vec<_> = batch.records.into_iter().map(|record| record.rows).collect();
         self.index.fold(&rows, batch.tiles);

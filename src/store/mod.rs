@@ -14,8 +14,10 @@
 //! what is published is the ledger's. Start with [`journal`].
 
 mod block;
+mod compact;
 mod database;
 mod disk;
+mod erase;
 mod error;
 mod filter;
 mod flush;
@@ -26,6 +28,7 @@ mod open;
 mod reader;
 
 pub use block::StoredPart;
+pub use compact::{compact, holds_erased};
 pub use database::{create, exists, wait_until_released};
 pub use disk::{Faults, NoFaults, Step};
 pub use error::Error;

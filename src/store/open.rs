@@ -118,7 +118,7 @@ pub fn open(options: &Options, key: impl FnOnce(KeyName) -> VerifierKey) -> Resu
 
     let faults = Arc::clone(&options.faults);
     let disk = Disk::new(tree, path, options.head.clone(), faults)?;
-    let mut appender = Appender::new(disk, index);
+    let mut appender = Appender::new(disk, reader.clone(), index);
     // Whoever opens a store shows its head to others. A commit may have ended in between, so the head
     // is made durable and recorded first, as in a commit.
     match &head {

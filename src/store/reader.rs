@@ -1,7 +1,7 @@
 //! Reading what was committed. A reader can be cloned and used from any thread.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -42,6 +42,8 @@ struct Inner {
     index: Arc<Index>,
     blocks: Cache<u64, Arc<EntryBlock>>,
     tiles: Cache<(u8, u64), Arc<Tile>>,
+    /// Held while content is read, and while it is erased: a block may be read in several parts.
+    erasing: RwLock<()>,
 }
 
 /// An unpacked block: the entries from `first_seq` on.
@@ -54,7 +56,8 @@ struct EntryBlock {
 impl Reader {
     pub(super) fn new(tree: sled::Db, index: Arc<Index>) -> Self {
         let (blocks, tiles) = (Cache::new(BLOCKS_CACHED), Cache::new(TILES_CACHED));
-        Self { inner: Arc::new(Inner { tree, index, blocks, tiles }) }
+        let erasing = RwLock::new(());
+        Self { inner: Arc::new(Inner { tree, index, blocks, tiles, erasing }) }
     }
 
     /// The bytes of one entry, as they were hashed. `None` if there is no such entry.
@@ -99,8 +102,11 @@ impl Reader {
 
     /// The content of one record, in the order in which its entry names it. Empty if it has none.
     pub fn content(&self, seq: u64) -> Result<Vec<StoredPart>, Error> {
+        let reading = self.reading_content();
         let Some(first_seq) = self.block_with(CONTENT, seq)? else { return Ok(Vec::new()) };
-        let raw = block::unpack(&self.fragments(CONTENT, first_seq)?)?;
+        let block = self.fragments(CONTENT, first_seq)?;
+        drop(reading);
+        let raw = block::unpack(&block)?;
         for record in block::contents(&raw) {
             let (found, parts) = record?;
             if found == seq {
@@ -112,6 +118,7 @@ impl Reader {
 
     /// The content of all records in `seqs` that have any, in order.
     pub fn contents(&self, seqs: Range<u64>) -> Result<Vec<(u64, Vec<StoredPart>)>, Error> {
+        let _reading = self.reading_content();
         let start = self.block_with(CONTENT, seqs.start)?.unwrap_or(seqs.start);
         let mut found = Vec::new();
         for block in self.blocks(CONTENT, start..seqs.end) {
@@ -217,6 +224,26 @@ impl Reader {
     /// The tiles of the log as of `tree`, whose right edge only `tree` knows.
     pub const fn tiles<'a>(&'a self, tree: &'a Tree) -> Tiles<'a> {
         Tiles { reader: self, tree }
+    }
+
+    /// The first seq of the content block that would hold `seq`.
+    pub(super) fn content_block_with(&self, seq: u64) -> Result<Option<u64>, Error> {
+        self.block_with(CONTENT, seq)
+    }
+
+    /// A content block as it is stored. Only the one who writes may ask.
+    pub(super) fn content_block(&self, first_seq: u64) -> Result<Vec<u8>, Error> {
+        self.fragments(CONTENT, first_seq)
+    }
+
+    /// Does something to blocks of content that nobody may see half done.
+    pub(super) fn while_nobody_reads_content<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _erasing = self.inner.erasing.write().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
+    fn reading_content(&self) -> RwLockReadGuard<'_, ()> {
+        self.inner.erasing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first seq of the block that would hold `seq`.

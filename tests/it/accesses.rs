@@ -85,6 +85,8 @@ fn every_call_that_shows_records_leaves_one_that_says_who_saw_what() {
         ("/v1/ledgers/main/sessions/s-1?limit=3", &reader, "session", 3, r#"["s-1"]"#),
         ("/tlog/main/tile/entries/000.p/5", &auditor, "entries", 5, ""),
         ("/tlog/main/content/000.p/4", &auditor, "content", 4, ""),
+        ("/v1/ledgers/main/erasures", &reader, "erasures", 0, ""),
+        ("/v1/ledgers/main/holds", &reader, "holds", 0, ""),
     ] {
         let before = server.of_kinds(&["log_access"]).len();
         assert_eq!(server.get(path, token).status, StatusCode::OK, "{path}");

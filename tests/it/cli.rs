@@ -24,11 +24,11 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn whence(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn whence(folder: &Path, args: &[&str]) -> Output {
     command(folder, args).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -53,7 +53,7 @@ fn every_described_operation_is_routed_and_every_other_method_is_not() {
     let server = Server::new();
     let document = whence::http::document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 44);
+    assert_eq!(operations.len(), 49);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let described = methods.get(method.to_lowercase()).is_some();
@@ -164,6 +164,8 @@ fn what_the_server_answers_is_as_described() {
         ("/v1/ledgers/{ledger}/export", "?format=pdf", 400),
         ("/v1/ledgers/{ledger}/accesses", "", 200),
         ("/v1/ledgers/{ledger}/policy", "", 200),
+        ("/v1/ledgers/{ledger}/erasures", "", 200),
+        ("/v1/ledgers/{ledger}/holds", "", 200),
         ("/v1/ledgers/{ledger}/searches", "", 200),
         ("/v1/ledgers/{ledger}/searches/{name}", "", 200),
         ("/v1/ledgers/{ledger}/searches/{name}/poll", "?limit=2", 200),
@@ -186,8 +188,18 @@ fn what_the_server_answers_is_as_described() {
     assert_eq!(call("POST", "/v1/ledgers", "", r#"{"name":"third"}"#), 201);
     assert_eq!(call("POST", "/v1/tokens", "", r#"{"name":"ci","roles":["writer"]}"#), 201);
     assert_eq!(call("DELETE", "/v1/tokens/{id}", "", ""), 404);
+    erasing_is_as_described(&call);
     assert_eq!(call("DELETE", saved, "", ""), 204);
     assert_eq!(call("DELETE", saved, "", ""), 404);
+}
+
+fn erasing_is_as_described(call: &impl Fn(&str, &str, &str, &str) -> u16) {
+    let hold = r#"{"reach":{"session":"s-1"},"reason":"r"}"#;
+    let erasure = r#"{"reach":{"record":"api-1"},"reason":"r","authority":"a"}"#;
+    assert_eq!(call("POST", "/v1/ledgers/{ledger}/erasures", "", erasure), 201);
+    assert_eq!(call("POST", "/v1/ledgers/{ledger}/holds", "", hold), 201);
+    assert_eq!(call("POST", "/v1/ledgers/{ledger}/erasures", "", erasure), 201);
+    assert_eq!(call("POST", "/v1/ledgers/{ledger}/erasures", "", hold), 400);
 }
 
 #[test]
@@ -207,10 +219,11 @@ fn every_example_is_as_described_and_is_taken() {
             let request = request.header(header::CONTENT_TYPE, media);
             let answer = server.send(request.body(Body::from(body)).unwrap());
             // The one record's cause is in the other example.
-            let lone = ["/records", "/preflight"].iter().any(|end| path.ends_with(end));
-            let status = match &*path {
-                _ if lone && media == "application/json" => 422,
-                "/v1/ledgers/{ledger}/policy" => 200,
+            // The hold that is released was never placed.
+            let status = match path.rsplit('/').next() {
+                Some("records" | "preflight") if media == "application/json" => 422,
+                Some("policy") => 200,
+                Some("release") => 404,
                 _ => 201,
             };
             assert_eq!(answer.status.as_u16(), status, "{path} {media}");
@@ -223,7 +236,7 @@ fn every_example_is_as_described_and_is_taken() {
             }
         }
     }
-    assert_eq!(examples, 10);
+    assert_eq!(examples, 13);
 }
 
 #[test]

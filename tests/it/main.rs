@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod delegations;
 mod documents;
+mod erasure;
 mod exports;
 mod faults;
 mod hostile;
