@@ -23,7 +23,15 @@ struct Node {
     user: Option<String>,
     session: Option<String>,
     flags: Vec<String>,
+    #[serde(default)]
+    raised: Vec<Raised>,
     edges: Vec<Edge>,
+}
+
+/// A flag that was raised about it later.
+#[derive(Debug, Deserialize)]
+struct Raised {
+    flag: String,
 }
 
 /// How it was reached.
@@ -170,10 +178,12 @@ impl Walk {
             line = line
                 .with(Ink::Relation, &format!("  in {}", of_user(session, node.user.as_deref())));
         }
-        if node.flags.is_empty() {
+        let raised = node.raised.iter().map(|raised| &raised.flag);
+        let flags: Vec<_> = node.flags.iter().chain(raised).map(String::as_str).collect();
+        if flags.is_empty() {
             return line;
         }
-        line.with(Ink::Warning, &format!("  flags: {}", node.flags.join(", ")))
+        line.with(Ink::Warning, &format!("  flags: {}", flags.join(", ")))
     }
 
     /// All records that have this role, besides the first.

@@ -19,7 +19,7 @@ use super::reading::{self, Params};
 use super::{refusals, streaming};
 use crate::access::{Action, Grant};
 use crate::canon::{self, ContentDigest, EntryHash, Salt, TreeHash};
-use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Receipt, StoredPart, View};
+use crate::ledger::{BATCH_RECORDS_MAX, Ledger, Prepared, Raised, Receipt, StoredPart, View};
 use crate::record::{Code, Entry, Event, Flag, Invalid, Timestamp};
 
 /// What an answer to appended records includes.
@@ -310,6 +310,8 @@ pub(super) struct RecordBody {
     content: Vec<ContentBody>,
     /// What the ledger noticed.
     flags: Vec<Flag>,
+    /// What was raised about it later.
+    raised: Vec<Raised>,
     /// The receipt that the sender got.
     receipt: Receipt,
 }
@@ -388,6 +390,7 @@ pub(super) fn record_body(view: &View, seq: u64) -> Result<RecordBody, ApiError>
         entry: RawValue::from_string(text.to_owned()).map_err(|_| damaged())?,
         content: content_bodies(&entry, record.content)?,
         flags: entry.flags,
+        raised: view.raised(seq, view.size())?,
         receipt,
     })
 }

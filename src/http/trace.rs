@@ -23,8 +23,8 @@ use super::reading::Params;
 use super::records::{List, record_unknown, to_bytes};
 use super::{search, streaming};
 use crate::access::{Action, Grant};
-use crate::ledger::View;
 use crate::ledger::trace::{self, Bounds, Edge, Links, LinksError, Role, SessionReached, Step};
+use crate::ledger::{Raised, View};
 use crate::record::{Entry, Flag, Kind, Timestamp};
 use crate::search::Index;
 
@@ -59,6 +59,8 @@ struct NodeBody {
     agent: Option<String>,
     /// What the ledger noticed.
     flags: Vec<Flag>,
+    /// What was raised about it later.
+    raised: Vec<Raised>,
     /// What it is, in one line.
     title: String,
     /// The fewest steps in which it is reached.
@@ -70,7 +72,7 @@ struct NodeBody {
 }
 
 impl NodeBody {
-    fn new(view: &View, step: Step) -> Result<Self, ApiError> {
+    fn new(view: &View, step: Step, size: u64) -> Result<Self, ApiError> {
         let bytes = view.entry(step.seq)?.ok_or_else(record_unknown)?;
         let entry = Entry::parse(&bytes)
             .map_err(|_| ApiError::internal("a stored record cannot be read"))?;
@@ -85,6 +87,7 @@ impl NodeBody {
             agent: entry.agent.as_ref().map(|agent| agent.id.to_string()),
             title: trace::title(view, &entry)?,
             flags: entry.flags,
+            raised: view.raised(step.seq, size)?,
             depth: step.depth,
             role: step.role,
             edges: step.edges,
@@ -225,7 +228,7 @@ impl Wanted {
         let all = steps.len();
         let (mut nodes, mut length) = (Vec::new(), 0);
         for step in steps.into_iter().skip(self.from.place).take(self.limit) {
-            let node = NodeBody::new(view, step)?;
+            let node = NodeBody::new(view, step, self.from.size)?;
             length += node.length();
             nodes.push(node);
             if length >= bytes_max {

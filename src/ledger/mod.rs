@@ -43,7 +43,7 @@ pub use prepare::Prepared;
 pub use queue::{BATCH_RECORDS_MAX, Ledger};
 pub use receipt::Receipt;
 pub use registry::{Ledgers, Settings};
-pub use view::{Published, RecordView, SeqEntry, View};
+pub use view::{Published, Raised, RecordView, SeqEntry, View};
 pub use weak::WeakLedger;
 
 pub use crate::store::StoredPart;

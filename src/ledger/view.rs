@@ -4,11 +4,32 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::{Error, SubmitError, known};
 use crate::canon::TreeHash;
 use crate::proof::{self, Tree};
+use crate::record::{Data, Flag, Severity};
 use crate::seal::SignedCheckpoint;
 use crate::store::{self, BatchHeader, Committed, Reader, StoredPart};
+
+/// Effects of a record among which flags that were raised about it are looked for.
+const RAISED_AMONG_MAX: usize = 256;
+
+/// A flag that was raised about a record after it was sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RaisedFlag")]
+pub struct Raised {
+    /// The flag.
+    pub flag: Flag,
+    /// The record that raises it.
+    pub id: String,
+    /// Its place in the log.
+    pub seq: u64,
+    /// How bad it is.
+    pub severity: Severity,
+}
 
 /// A committed state of the log: its tree, and the checkpoint over it.
 #[derive(Clone, Debug)]
@@ -210,6 +231,21 @@ impl View {
     /// `limit`.
     pub fn effects(&self, seq: u64, size: u64, limit: usize) -> Result<Vec<u64>, Error> {
         Ok(self.reader.effects(seq, size.min(self.size()), limit)?)
+    }
+
+    /// What was raised about the record at `seq` later, by records below `size`, in their order. Of very
+    /// many effects only the first are looked at.
+    pub fn raised(&self, seq: u64, size: u64) -> Result<Vec<Raised>, Error> {
+        let mut all = Vec::new();
+        for effect in self.effects(seq, size, RAISED_AMONG_MAX)? {
+            let Some(bytes) = self.entry(effect)? else { continue };
+            let entry = known::parse(effect, &bytes)?;
+            if let Data::Flag(raised) = &*entry.data {
+                let (id, flag) = (entry.id.to_string(), raised.code);
+                all.push(Raised { flag, severity: raised.severity, id, seq: effect });
+            }
+        }
+        Ok(all)
     }
 
     /// The place of the record with this id.

@@ -1,9 +1,10 @@
 //! The rules of the ledger (SPEC 2.9): what is refused, and what is sealed with a flag.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use whence::ledger::SubmitError;
 
-use crate::log::{TestLog, prompt};
+use crate::log::{TestLog, prepare, prompt};
 
 /// A session of alice with a grant for her agent, a prompt and an answer of the model.
 pub(crate) fn begun(session: &str) -> Vec<Value> {
@@ -316,4 +317,95 @@ fn a_secret_is_replaced_before_it_is_sealed() {
     let stored = log.ledger().view().record(receipt.seq).unwrap().unwrap();
     assert!(!format!("{:?}", stored.content).contains(&format!("{:?}", secret.as_bytes())));
     assert!(log.submit(&[record]).unwrap()[0].duplicate, "the same record again");
+}
+
+/// A step of a random history: which record comes, of which session, and how it differs.
+type Happening = (u8, u8, u8);
+
+/// The record that a step is. Some cannot be taken, which is a part of the history.
+fn happening(number: usize, (kind, session, how): Happening) -> Value {
+    let session = format!("s-{session}");
+    let phase = [None, Some("requested"), Some("completed")][usize::from(how % 3)];
+    let mut record = match kind {
+        0..4 => begun(&session).swap_remove(usize::from(kind)),
+        4 => catalog(
+            &session,
+            "c",
+            [Some("approved"), Some("rejected"), None][usize::from(how % 3)],
+            ['a', 'b'][usize::from(how % 2)],
+        ),
+        5 => end(&session),
+        6 => revoked(&session),
+        7 => approval(&session, &json!({ "to": "DE02", "amount": 9 + how })),
+        8 => {
+            let mut grant = begun(&session).swap_remove(1);
+            grant["data"]["parent"] = json!("s-0-jti");
+            grant["data"]["max_calls"] = json!(how);
+            grant
+        }
+        _ => invocation(&session, phase, "mcp_gateway"),
+    };
+    let named = ["-output", "-approval", "-prompt"];
+    if !named.iter().any(|end| record["id"].as_str().unwrap().ends_with(end)) || how == 5 {
+        record["id"] = json!(format!("r-{number}"));
+    }
+    if kind > 8 && how > 2 {
+        let approved = json!({ "id": format!("{session}-approval"), "rel": "authorized_by" });
+        record["causes"].as_array_mut().unwrap().push(approved);
+    }
+    if kind > 10 {
+        set(&mut record, "/occurred_at", json!(LATER));
+    }
+    record
+}
+
+/// What became of a record.
+fn outcome(answer: Result<Vec<whence::ledger::Receipt>, SubmitError>) -> String {
+    match answer {
+        Ok(receipts) => format!("{} {:?}", receipts[0].duplicate, receipts[0].flags),
+        Err(error) => code(&error).to_owned(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn flags_depend_on_the_history_alone(
+        steps in prop::collection::vec((0_u8..13, 0_u8..2, 0_u8..6), 20..60),
+        reopened in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let history = steps.iter().enumerate();
+        let history: Vec<_> = history.map(|(number, step)| happening(number, *step)).collect();
+
+        let one_by_one = TestLog::new();
+        let expected: Vec<_> =
+            history.iter().map(|record| outcome(one_by_one.submit(std::slice::from_ref(record)))).collect();
+
+        // The state is told again from the store, here and there.
+        let mut told_again = TestLog::new();
+        for ((record, expected), reopened) in history.iter().zip(&expected).zip(&reopened) {
+            if *reopened && expected.len() % 2 == 0 {
+                told_again.reopen();
+            }
+            let found = outcome(told_again.submit(std::slice::from_ref(record)));
+            prop_assert_eq!(&found, expected, "{}", record);
+        }
+
+        // All of it is queued at once, and goes into few batches.
+        let at_once = TestLog::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found: Vec<_> = runtime.block_on(async {
+            let asked: Vec<_> = history.iter().map(|record| {
+                let ledger = at_once.ledger();
+                let prepared = vec![prepare(&ledger, record)];
+                tokio::spawn(async move { ledger.submit(prepared).await })
+            }).collect();
+            let mut found = Vec::new();
+            for answer in asked {
+                found.push(outcome(answer.await.unwrap()));
+            }
+            found
+        });
+        prop_assert_eq!(found, expected);
+    }
 }

@@ -204,6 +204,12 @@ fn a_finding_is_sealed_once_whatever_becomes_of_the_state() {
         found[0]["seq"]
     );
     assert_eq!(server.get(&path, &reader).json()["total"], 1, "it is found as what it raises");
+    for way in ["", "/why"] {
+        let seen = server.get(&format!("/v1/ledgers/main/records/use-20{way}"), &reader).json();
+        let raised = seen.pointer("/raised/0").or(seen.pointer("/nodes/data/0/raised/0"));
+        assert_eq!(raised.unwrap()["flag"], "tool_first_use", "{seen}");
+        assert_eq!(raised.unwrap()["id"], found[0]["id"]);
+    }
     for kept in [true, false] {
         server = restarted(server, kept);
         let writer = server.token(Role::Writer, None);
