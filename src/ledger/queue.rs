@@ -75,7 +75,7 @@ impl Ledger {
 
     /// Does for a record what can be done before it is queued. Costs CPU time and does not wait.
     pub fn prepare(&self, event: Event) -> Result<Prepared, Error> {
-        Prepared::new(event, self.shared.random.as_ref())
+        Prepared::new(event, true, self.shared.random.as_ref())
     }
 
     /// Refuses a record that its producer has to sign, and has not signed rightly. Costs CPU time and

@@ -27,6 +27,7 @@ mod producers;
 mod readme;
 mod rules;
 mod search;
+mod secrets;
 mod tamper;
 mod tidy;
 mod trace;
