@@ -1092,6 +1092,8 @@ def check_record(data: bytes) -> Accepted:
     fields["data"] = reading.data(kind, fields.get("data", {}))
     if kind in RESERVED:
         reading.fault("/kind", "kind_reserved", "R-KIND-2")
+    if (fields.get("id") or "").startswith(("flag.", "gap.")):
+        reading.fault("/id", "field_invalid", "R-ID-2")
     flags = reading.rules(kind, fields)
     if not reading.faults and len(largest_entry(fields)) > MAX_ENTRY:
         reading.fault("", "entry_too_large", "R-SIZE-2")

@@ -40,6 +40,9 @@ pub struct Event {
     sealed_bytes_max: usize,
 }
 
+/// How the ids begin that the ledger gives to what it finds.
+const FINDING_IDS: [&str; 2] = ["flag.", "gap."];
+
 /// What is left of a text that cannot stay, and of which nothing else can be said.
 pub const GONE: &str = "[redacted]";
 
@@ -243,6 +246,9 @@ impl Event {
             user: draft.user.as_ref(),
         };
         check_author(facts.kind, by_server, posted, faults);
+        if !by_server {
+            check_id(facts.id, faults);
+        }
         let causes = draft.causes.iter().map(|cause| (&*cause.id, cause.rel));
         let flags = facts.check(&causes, faults);
 
@@ -302,6 +308,17 @@ fn check_author(kind: Kind, by_server: bool, has_source: bool, faults: &mut Faul
             (Code::FieldMissing, "`source` is needed")
         };
         faults.add(root.member("source"), code, message);
+    }
+}
+
+/// The ids of findings are the ledger's own: who could take one first would have its finding told under
+/// another.
+fn check_id(id: Option<&str>, faults: &mut Faults) {
+    let is_finding = |id: &str| FINDING_IDS.iter().any(|start| id.starts_with(start));
+    if id.is_some_and(is_finding) {
+        let message = "ids that begin with `flag.` or `gap.` are for what the ledger itself finds: \
+                       choose another";
+        faults.add(At::ROOT.member("id"), Code::FieldInvalid, message);
     }
 }
 
