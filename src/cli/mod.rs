@@ -13,6 +13,7 @@ mod client;
 mod config;
 mod demo;
 mod import;
+mod jwks;
 mod output;
 mod paint;
 mod producer;
@@ -86,7 +87,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
             let signer = sign.zip(key_id).map(|(file, name)| Signer::read(&file, &name));
             append::append(&Client::new(&config)?, &file, signer.transpose()?.as_ref(), output)?;
         }
-        Command::Grant(args) => producer::grant(&Client::new(&config)?, &args, output)?,
+        Command::Grant(args) => producer::grant(&config, &args, output)?,
         Command::Producer(command) => producer::producer(&config, command, output)?,
         Command::Get { id } => {
             let client = Client::new(&config)?;
