@@ -382,6 +382,8 @@ def canonical_text(value: Any) -> str:
         return str(value)
     if value is None:
         return "null"
+    if isinstance(value, bytes):  # a part of content, as it is kept
+        return value.decode("utf-8")
     return canonical_number(float(value.text))
 
 
@@ -1090,6 +1092,8 @@ def check_record(data: bytes) -> Accepted:
     fields["data"] = reading.data(kind, fields.get("data", {}))
     if kind in RESERVED:
         reading.fault("/kind", "kind_reserved", "R-KIND-2")
+    if (fields.get("id") or "").startswith(("flag.", "gap.")):
+        reading.fault("/id", "field_invalid", "R-ID-2")
     flags = reading.rules(kind, fields)
     if not reading.faults and len(largest_entry(fields)) > MAX_ENTRY:
         reading.fault("", "entry_too_large", "R-SIZE-2")
@@ -1162,6 +1166,28 @@ def parse_entry(data: bytes) -> dict[str, Any]:
 
 def ascending(names: list[str]) -> bool:
     return all(one < other for one, other in zip(names, names[1:]))
+
+
+ADDED = {"flags", "ledger", "prev", "received_at", "seq", "signature", "v"}  # what is in no posted record, or not signed
+
+
+def signed_form(entry: dict[str, Any], parts: list[bytes]) -> bytes | None:
+    """SPEC 2.8: what the producer of an entry signed, with the bytes of all its content. None when a part is no JSON."""
+    form = {name: value for name, value in entry.items() if name not in ADDED}
+    if "causes" in form:
+        form["causes"] = [{"id": cause["id"], "rel": cause["rel"]} for cause in form["causes"]]
+    if "session" in form:
+        form["session"] = {name: value for name, value in form["session"].items() if name not in ("n", "prev")}
+    if "content" in form:
+        for part in parts:
+            try:
+                parse_json(part)
+            except JsonError as error:
+                if error.path is None:
+                    return None
+        names = [part["name"] for part in form["content"]]
+        form["content"] = {name: part.strip(b" \t\r\n") for name, part in zip(names, parts)}
+    return canonical(form)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1306,6 +1332,18 @@ def is_point(encoded: bytes) -> bool:
     return pow(x_squared, (FIELD - 1) // 2, FIELD) == 1
 
 
+def ed25519_holds(key: bytes, message: bytes, signature: bytes) -> bool:
+    """R-SIG-3. What the library does beside the checks here: it compares the encoding of [S]B - [k]A with R."""
+    point, scalar = signature[:32], int.from_bytes(signature[32:], "little")
+    if scalar >= GROUP_ORDER or is_small_order(point) or is_small_order(key):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class VerifierKey:
     name: str
@@ -1314,15 +1352,7 @@ class VerifierKey:
     key: bytes
 
     def signed(self, message: bytes, signature: bytes) -> bool:
-        """R-SIG-3. What the library does beside the checks here: it compares the encoding of [S]B - [k]A with R."""
-        point, scalar = signature[:32], int.from_bytes(signature[32:], "little")
-        if scalar >= GROUP_ORDER or is_small_order(point) or is_small_order(self.key):
-            return False
-        try:
-            Ed25519PublicKey.from_public_bytes(self.key).verify(signature, message)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return ed25519_holds(self.key, message, signature)
 
     def signed_note(self, text: bytes, signature: bytes) -> bool:
         """R-SIG-1, R-SIG-2, R-SIG-4"""
@@ -1615,6 +1645,8 @@ class Report:
     batches: int = 0
     content_checked: int = 0
     content_absent: int = 0
+    signatures: int = 0
+    signatures_unchecked: int = 0
 
     def add(self, code: str, seq: int | None, reason: str) -> None:
         self.total += 1
@@ -1737,6 +1769,8 @@ class Verification:
         self.sessions: dict[bytes, InSession] = {}
         self.ids: set[bytes] = set()
         self.received_at = ""
+        # The keys of producers so far: by name of the key and producer
+        self.producer_keys: dict[tuple[str, str], list[bytes]] = {}
 
     def run(self) -> Report:
         self.read_archive_json()
@@ -1993,8 +2027,10 @@ class Verification:
         else:
             content.stop()
             self.pass_over(1)
-        if entry:
-            self.check_content(place, entry, content)
+        parts = self.check_content(place, entry, content) if entry else None
+        if block.intact(offset):
+            self.learn_key(entry)
+            self.check_producer(place, entry, parts)
 
     def check_place(self, place: int, entry: dict[str, Any]) -> None:
         """R-VER-11"""
@@ -2010,8 +2046,9 @@ class Verification:
         if place != 0 and entry["kind"] == "genesis":
             self.find("genesis_wrong", place, "a genesis that is not the first entry")
 
-    def check_content(self, place: int, entry: dict[str, Any], content: ContentBundle) -> None:
-        """R-VER-13, R-VER-14"""
+    def check_content(self, place: int, entry: dict[str, Any], content: ContentBundle) -> list[bytes] | None:
+        """R-VER-13, R-VER-14. The bytes of the parts, when all of them are there and right."""
+        parts: list[bytes] | None = []
         for part in entry.get("content", []):
             try:
                 there = content.part(part["bytes"])
@@ -2020,11 +2057,40 @@ class Verification:
                 there = None
             if there is None:
                 self.report.content_absent += 1
+                parts = None
                 continue
             self.report.content_checked += 1
             salt, data = there
             if data is None or content_digest(salt, data).hex() != part["digest"]:
                 self.find("content_wrong", place, f"R-VER-13: part {part['name']} is not what the entry commits to")
+                parts = None
+            elif parts is not None:
+                parts.append(data)
+        return parts
+
+    # R-VER-32: signatures of producers, of intact entries
+
+    def learn_key(self, entry: dict[str, Any]) -> None:
+        if entry["kind"] != "producer_key" or entry["data"]["state"] != "registered":
+            return
+        data, key = entry["data"], bytes.fromhex(entry["data"]["public_key"])
+        if not is_small_order(key) and is_point(key):
+            self.producer_keys.setdefault((data["key_id"], data["producer"]), []).append(key)
+
+    def check_producer(self, place: int, entry: dict[str, Any], parts: list[bytes] | None) -> None:
+        """R-VER-32"""
+        if "signature" not in entry:
+            return
+        changed = "secret_redacted" in entry.get("flags", [])
+        form = None if parts is None or changed else signed_form(entry, parts)
+        keys = self.producer_keys.get((entry["signature"]["key"], entry["source"]["producer"]), [])
+        if form is None or not keys and (self.unknown or self.first > 0):
+            self.report.signatures_unchecked += 1
+            return
+        self.report.signatures += 1
+        if not any(ed25519_holds(key, form, bytes.fromhex(entry["signature"]["value"])) for key in keys):
+            why = "R-VER-32: no key that is registered for its producer has signed the record"
+            self.find("producer_signature_wrong", place, why)
 
     # R-VER-20 to R-VER-24: links of intact entries
 
@@ -2381,6 +2447,7 @@ def print_report(report: Report) -> None:
         print("NO KEY WAS GIVEN. The key is the one that the log names: whose log it is was not checked.")
     print(f"checked: {report.entries} entries, {report.batches} batches, {report.content_checked} parts of content")
     print(f"absent: {report.content_absent} parts of content")
+    print(f"producers: {report.signatures} signatures checked, {report.signatures_unchecked} that cannot be")
     print(f"findings: {report.total}")
 
 
@@ -2396,6 +2463,8 @@ def report_json(report: Report) -> dict[str, Any]:
         "batches": report.batches,
         "content_checked": report.content_checked,
         "content_absent": report.content_absent,
+        "signatures": report.signatures,
+        "signatures_unchecked": report.signatures_unchecked,
     }
 
 

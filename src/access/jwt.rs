@@ -271,4 +271,32 @@ mod tests {
         let long = "a".repeat(TOKEN_BYTES_MAX + 1);
         assert_eq!(check(&long, &keys, expected()).unwrap_err(), JwtError::TooLong);
     }
+
+    /// What a set of one RSA key, and a token by it, look like: made elsewhere, the private half thrown away.
+    const RSA_N: &str = "r2KGVjIHBkjDCQViQgtuICyp_69PO8qj3O-YMZ6nDZekd_FX63wO43436VFZaoO5HDez2mYaUi_dmwbQ0PuIq7\
+         qrbMR3eFazKuuYaCHWQscblosTj03AlCfj8Z37PS_Mr_IpTSlrB0NWuyAcUibbkNlJ9Js6L9JDYkJIbXxG8Mov\
+         rwfNBtxaVS7He_lsw6EB3_B83Hzr301surRQyGOULdECUk6vBHCI6oKvRLw0syHOm1z0LX9vKdVaCuEq-2-XAR\
+         QTTmMSFD5uJgdHN3OpwbcdA3GgJjDM6ii_puFip9nfLnyUr86ZKhMdtCX_oUswfDXkEorPDrgn64EapU3fKQ";
+    const RSA_SIGNATURE: &str = "BTjYL0HA5knxQB8cR-a1qNFGMfTQQyCxP1q1bvJmYUvQvWAPKAloXUNycUcyHqiY8hOuOCfl_Fs6aSi5_bQzzK\
+         R4-t22Ji3a_Uw5hZ26X6ZejTbDMxtVv5NDU3mch609_5wGwCqhJ0jAR-C9epURR1iicEm0f0gPvuwBt1S7SXdQ\
+         GAGLmoTs7g9aJzq639zPbvNKd1wo4ACJQ81xGwz-mN5YY028gyWNqVMfseZDVO-sLySK-6tL9FdwlrP4teGs01\
+         wa2cSTRrIs3tByIRzscjc_qRM65EFbM9qAGmI9X9aFn-XgeTsj--PGRmgBNOPBZ1mAjmefGzOre8V3Nbjyxg";
+
+    #[test]
+    fn a_token_by_an_rsa_key_is_taken() {
+        let head = BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"rsa"}"#);
+        let body =
+            br#"{"iss": "https://issuer.example", "sub": "alice", "aud": ["a", "b"], "exp": 1795478700}"#;
+        let body = BASE64URL_NOPAD.encode(body);
+        let keys = json!({ "keys": [{ "kty": "RSA", "kid": "rsa", "n": RSA_N, "e": "AQAB" }] });
+        let keys = keys.to_string().into_bytes();
+        let checked = check(&format!("{head}.{body}.{RSA_SIGNATURE}"), &keys, expected()).unwrap();
+        assert_eq!((&*checked.alg, &checked.claims["sub"]), ("RS256", &json!("alice")));
+        let other = BASE64URL_NOPAD.encode(claims().to_string().as_bytes());
+        let error = check(&format!("{head}.{other}.{RSA_SIGNATURE}"), &keys, expected());
+        assert_eq!(error.unwrap_err(), JwtError::Signature);
+        let head = BASE64URL_NOPAD.encode(br#"{"alg":"ES256","kid":"rsa"}"#);
+        let error = check(&format!("{head}.{body}.{RSA_SIGNATURE}"), &keys, expected());
+        assert_eq!(error.unwrap_err(), JwtError::Algorithm);
+    }
 }

@@ -460,9 +460,9 @@ pub(super) struct Grant {
     /// The token, which is checked here and sent nowhere
     #[arg(long, value_name = "FILE", requires = "jwks")]
     pub(super) jwt: Option<PathBuf>,
-    /// The keys of the token's issuer, as a JWKS
-    #[arg(long, value_name = "FILE", requires = "jwt")]
-    pub(super) jwks: Option<PathBuf>,
+    /// The keys of the token's issuer, as a JWKS: a file, or an https URL, which is told nothing
+    #[arg(long, value_name = "FILE|URL", requires = "jwt")]
+    pub(super) jwks: Option<String>,
     /// Who answers for an agent that acts for nobody
     #[arg(long, value_name = "USER")]
     pub(super) owner: Option<String>,

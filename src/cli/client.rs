@@ -55,17 +55,12 @@ impl Client {
             "plain HTTP would show the token to the network on the way to {url}: use https, or say \
              --insecure-plain-http if something else encrypts it"
         );
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder()
-            .root_certs(roots(config)?)
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
         let mut builder = Agent::config_builder()
             .http_status_as_error(false)
             // The API redirects nowhere, and a token is for the server that it was given for.
             .max_redirects(0)
             .timeout_global(Some(Duration::from_mins(2)))
-            .tls_config(tls);
+            .tls_config(tls(config)?);
         if loopback {
             builder = builder.proxy(None);
         }
@@ -177,8 +172,15 @@ fn first_token(config: &Config) -> Option<String> {
     Some(token.trim_end().to_owned())
 }
 
+/// How servers are told to be who they say.
+pub(super) fn tls(config: &Config) -> anyhow::Result<TlsConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder().root_certs(roots(config)?);
+    Ok(tls.unversioned_rustls_crypto_provider(provider).build())
+}
+
 /// Whether a URL leads to this machine, whatever the network does.
-fn is_loopback(uri: &Uri) -> bool {
+pub(super) fn is_loopback(uri: &Uri) -> bool {
     let Some(host) = uri.host() else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

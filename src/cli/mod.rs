@@ -14,6 +14,7 @@ mod config;
 mod demo;
 mod erasure;
 mod import;
+mod jwks;
 mod output;
 mod paint;
 mod policy;
@@ -88,7 +89,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
             let signer = sign.zip(key_id).map(|(file, name)| Signer::read(&file, &name));
             append::append(&Client::new(&config)?, &file, signer.transpose()?.as_ref(), output)?;
         }
-        Command::Grant(args) => producer::grant(&Client::new(&config)?, &args, output)?,
+        Command::Grant(args) => producer::grant(&config, &args, output)?,
         Command::Policy(command) => policy::policy(&Client::new(&config)?, command, output)?,
         Command::Producer(command) => producer::producer(&config, command, output)?,
         Command::Get { id } => {

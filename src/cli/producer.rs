@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Grant, ProducerCommand};
 use super::client::{Client, segment};
 use super::config::Config;
+use super::jwks;
 use super::output::Output;
 use super::setup::write_secret;
 use super::sources::read_small;
@@ -88,8 +89,9 @@ fn keygen(file: &Path, output: Output) -> anyhow::Result<()> {
 }
 
 /// Posts the grant that the claims of a token are.
-pub(super) fn grant(client: &Client, args: &Grant, output: Output) -> anyhow::Result<()> {
-    let Read { claims, alg, credential_id } = claims(args)?;
+pub(super) fn grant(config: &Config, args: &Grant, output: Output) -> anyhow::Result<()> {
+    let Read { claims, alg, credential_id } = claims(config, args)?;
+    let client = Client::new(config)?;
     let body = json!({
         "profile": args.profile,
         "claims": claims,
@@ -113,7 +115,7 @@ struct Read {
 }
 
 /// Reads claims from their file, or from a token that is checked first. No error shows any of either.
-fn claims(args: &Grant) -> anyhow::Result<Read> {
+fn claims(config: &Config, args: &Grant) -> anyhow::Result<Read> {
     if let (Some(token), Some(keys)) = (&args.jwt, &args.jwks) {
         let text = String::from_utf8(read_small(token)?).ok();
         let text = text.with_context(|| format!("{} is not text", token.display()))?;
@@ -123,7 +125,7 @@ fn claims(args: &Grant) -> anyhow::Result<Read> {
             issuer: None,
             now_unix: u64::try_from(now).unwrap_or(0),
         };
-        let checked = jwt::check(text.trim(), &read_small(keys)?, expected)
+        let checked = jwt::check(text.trim(), &jwks::read(config, keys)?, expected)
             .with_context(|| format!("the token in {} is not taken", token.display()))?;
         let (alg, credential_id) = (Some(checked.alg), Some(checked.thumbprint));
         return Ok(Read { claims: checked.claims, alg, credential_id });

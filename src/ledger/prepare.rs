@@ -19,7 +19,7 @@ pub struct Prepared {
     /// The commitments to the parts of its content, in the event's order, and the parts.
     pub(super) digests: Vec<ContentDigest>,
     pub(super) content: Vec<StoredPart>,
-    /// Whether secrets stood in the content.
+    /// Whether secrets stood in it.
     pub(super) redacted: bool,
     /// What the record takes in a batch at most: its entry, and its content.
     pub(super) bytes: usize,
@@ -31,13 +31,14 @@ impl Prepared {
         self.event.id().map_or("", |id| id.as_str())
     }
 
-    /// Takes secrets out of the content of a record if it is to, salts and hashes it, and gives the
-    /// record an id if it came without.
+    /// Takes secrets out of a record if it `redacts`, salts and hashes its content, and gives it an id if
+    /// it came without.
     pub(super) fn new(mut event: Event, redacts: bool, random: &dyn Random) -> Result<Self, Error> {
         if event.id().is_none() {
             event = event.with_id_if_absent(new_id(random)?);
         }
-        let redacted = redacts && event.change_content(redact);
+        let mut redacted = redacts && event.change_content(redact);
+        redacted |= redacts && event.change_texts(secrets::redact_named);
         let mut bytes = event.sealed_bytes_max();
         let mut digests = Vec::new();
         let mut content = Vec::new();

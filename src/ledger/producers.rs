@@ -91,8 +91,14 @@ impl Producers {
         let keys = self.keys();
         let may_sign = |key: &Key| key.registered.producer == source.producer && key.is_live(now);
         let Some(signature) = event.signature() else {
-            return if keys.values().any(may_sign) {
-                Err(refused("the producer has a key: sign its records with it"))
+            // Once it has registered a key it signs, even if none is left: else whoever waits, or has a
+            // key revoked, could say anything in its name.
+            let signs = |key: &Key| key.registered.producer == source.producer;
+            return if keys.values().any(signs) {
+                Err(refused(
+                    "the producer has a key: sign its records with one that is valid now; if none is, \
+                     register a new one",
+                ))
             } else {
                 Ok(())
             };
@@ -261,10 +267,11 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_live_key_signs_and_who_has_none_need_not() {
+    fn who_ever_had_a_key_signs_and_who_had_none_need_not() {
         let record = unsigned();
         assert!(said(&registered(), &record, now()).unwrap().starts_with("the producer has a key"));
-        assert_eq!(said(&registered(), &record, time("2026-11-25T00:00:00Z")), None);
+        let expired = said(&registered(), &record, time("2026-11-25T00:00:00Z"));
+        assert!(expired.unwrap().starts_with("the producer has a key"));
         let other = with([key("k1", "billing-2", KeyState::Registered)]);
         assert_eq!(said(&other, &record, now()), None);
     }

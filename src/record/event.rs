@@ -2,7 +2,7 @@
 
 use super::cause::{Cause, RecordId};
 use super::check::Check;
-use super::data::{Data, Genesis};
+use super::data::{ApiCall, Data, Genesis};
 use super::draft::{Causes, Draft};
 use super::entry::{sealed_bytes_bound, sealed_bytes_max};
 use super::facts::Facts;
@@ -12,9 +12,10 @@ use super::identity::{Agent, Session, User};
 use super::kind::Kind;
 use super::limits::{
     CONTENT_NAME_BYTES_MAX, CONTENT_PART_BYTES_MAX, CONTENT_PARTS_MAX, ENTRY_BYTES_MAX,
+    LABEL_VALUE_BYTES_MAX,
 };
 use super::source::{ProducerSignature, Source, Trace};
-use super::text::{ExternalId, Members, is_content_name};
+use super::text::{ExternalId, Members, check_text, is_content_name};
 use super::time::Timestamp;
 use crate::canon::Json;
 
@@ -38,6 +39,12 @@ pub struct Event {
     user: Option<User>,
     sealed_bytes_max: usize,
 }
+
+/// How the ids begin that the ledger gives to what it finds.
+const FINDING_IDS: [&str; 2] = ["flag.", "gap."];
+
+/// What is left of a text that cannot stay, and of which nothing else can be said.
+pub const GONE: &str = "[redacted]";
 
 /// A part of a record's content, in its canonical form.
 #[derive(Clone, PartialEq, Eq)]
@@ -103,6 +110,39 @@ impl Event {
             }
         }
         changed
+    }
+
+    /// Puts other texts in the place of labels and of the URL of a call, wherever `change` gives some
+    /// for the name and the text. Whether it gave any.
+    ///
+    /// The record keeps its rules: of a text that would break one, [`GONE`] is left. Where the record would
+    /// become too long to be sealed, that is all that is left of every text that was to change.
+    pub fn change_texts(&mut self, change: impl Fn(&str, &str) -> Option<String>) -> bool {
+        let labels = self.labels.iter();
+        let labels: Vec<_> = labels
+            .filter_map(|(key, text)| Some((key.clone(), within_label(change(key, text)?))))
+            .collect();
+        let url = if let Data::ApiCall(ApiCall { url: Some(url), .. }) = &self.data {
+            url.changed(|text| change("url", text))
+        } else {
+            None
+        };
+        if labels.is_empty() && url.is_none() {
+            return false;
+        }
+        for whole in [false, true] {
+            for (key, text) in &labels {
+                self.labels.put(key, if whole { GONE.to_owned() } else { text.clone() });
+            }
+            if let (Data::ApiCall(call), Some((long, short))) = (&mut self.data, &url) {
+                call.url = Some(if whole { short.clone() } else { long.clone() });
+            }
+            self.sealed_bytes_max = sealed_bytes_max(self);
+            if self.sealed_bytes_max <= ENTRY_BYTES_MAX {
+                break;
+            }
+        }
+        true
     }
 
     /// The agent that acted.
@@ -206,6 +246,9 @@ impl Event {
             user: draft.user.as_ref(),
         };
         check_author(facts.kind, by_server, posted, faults);
+        if !by_server {
+            check_id(facts.id, faults);
+        }
         let causes = draft.causes.iter().map(|cause| (&*cause.id, cause.rel));
         let flags = facts.check(&causes, faults);
 
@@ -266,6 +309,24 @@ fn check_author(kind: Kind, by_server: bool, has_source: bool, faults: &mut Faul
         };
         faults.add(root.member("source"), code, message);
     }
+}
+
+/// The ids of findings are the ledger's own: who could take one first would have its finding told under
+/// another.
+fn check_id(id: Option<&str>, faults: &mut Faults) {
+    let is_finding = |id: &str| FINDING_IDS.iter().any(|start| id.starts_with(start));
+    if id.is_some_and(is_finding) {
+        let message = "ids that begin with `flag.` or `gap.` are for what the ledger itself finds: \
+                       choose another";
+        faults.add(At::ROOT.member("id"), Code::FieldInvalid, message);
+    }
+}
+
+/// The new value of a label, or what is left of it if it is none.
+fn within_label(text: String) -> String {
+    let mut faults = Faults::default();
+    check_text(&text, LABEL_VALUE_BYTES_MAX, At::ROOT, &mut faults);
+    if faults.or(()).is_ok() { text } else { GONE.to_owned() }
 }
 
 /// Whether `name` can name a content part.

@@ -218,6 +218,15 @@ impl<V> Default for Members<V> {
     }
 }
 
+impl<V> Members<V> {
+    /// Puts another value in the place of a member's.
+    pub(super) fn put(&mut self, name: &str, value: V) {
+        if let Some(place) = self.0.get_mut(name) {
+            *place = value;
+        }
+    }
+}
+
 impl<V> Deref for Members<V> {
     type Target = BTreeMap<String, V>;
 

@@ -1,4 +1,4 @@
-//! Finds secrets in content and replaces them, by rules that are data.
+//! Finds secrets in content, labels and URLs and replaces them, by rules that are data.
 //!
 //! What is sealed stays sealed, so a token that an agent pasted into a prompt has to go before anything
 //! is hashed. Nearly all content has none: it is passed over at the speed of one search for all the
@@ -27,6 +27,8 @@ use rules::{RULES, Rule, SECRET_NAMES};
 const ROUNDS_MAX: usize = 8;
 /// A text under the name of a secret that is shorter says nothing.
 const NAMED_BYTES_MIN: usize = 8;
+/// What takes the place of a text under the name of a secret.
+const NAMED: &str = "[redacted:named-secret]";
 
 /// All keywords, in one automaton.
 static KEYWORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
@@ -61,6 +63,11 @@ pub fn redact(json: &[u8]) -> Option<Vec<u8>> {
 pub fn redact_text(text: &str) -> Option<String> {
     let found = Found::in_bytes(text.as_bytes())?;
     without_secrets(text, &found)
+}
+
+/// The same for a text that stands under a name, which can tell that it is a secret.
+pub fn redact_named(name: &str, text: &str) -> Option<String> {
+    if is_named_secret(name, text) { Some(NAMED.to_owned()) } else { redact_text(text) }
 }
 
 /// The rules of which a keyword was found.
@@ -114,15 +121,20 @@ fn redact_value(value: &mut Value, found: &Found) -> bool {
 
 fn redact_member(name: &str, value: &mut Value, found: &Found) -> bool {
     if let Value::String(text) = value
-        && names_a_secret(name)
-        && text.len() >= NAMED_BYTES_MIN
-        && !text.contains(char::is_whitespace)
-        && !is_placeholder(text)
+        && is_named_secret(name, text)
     {
-        "[redacted:named-secret]".clone_into(text);
+        NAMED.clone_into(text);
         return true;
     }
     redact_value(value, found)
+}
+
+/// Whether a text is a secret because of the name that it stands under.
+fn is_named_secret(name: &str, text: &str) -> bool {
+    text.len() >= NAMED_BYTES_MIN
+        && names_a_secret(name)
+        && !text.contains(char::is_whitespace)
+        && !is_placeholder(text)
 }
 
 fn names_a_secret(name: &str) -> bool {
@@ -180,7 +192,7 @@ fn is_placeholder(secret: &str) -> bool {
     let same = |first: char| secret.chars().all(|letter| letter == first);
     let small = secret.to_ascii_lowercase();
     secret.chars().next().is_none_or(same)
-        || ["[redacted:", "${", "{{", "<", "%(", "$("].iter().any(|start| secret.starts_with(start))
+        || ["[redacted", "${", "{{", "<", "%(", "$("].iter().any(|start| secret.starts_with(start))
         || ["example", "xxxxxx", "your_", "your-", "changeme", "placeholder", "******"]
             .iter()
             .any(|word| small.contains(word))

@@ -187,7 +187,7 @@ impl Follower {
 
     /// The id under which a finding is to be written. `None` if it is in the ledger.
     ///
-    /// Ids are for everybody to choose: one that a sender took first hides no finding.
+    /// No posted record has such an id; if one stood in the ledger all the same, it would hide no finding.
     fn free_id(&self, finding: &Finding) -> Result<Option<String>, Error> {
         let reader = self.log.reader();
         let size = self.log.size_beyond(0, Duration::ZERO);

@@ -29,6 +29,7 @@ mod readme;
 mod refusals;
 mod rules;
 mod search;
+mod secrets;
 mod tamper;
 mod tidy;
 mod trace;

@@ -45,7 +45,7 @@ fn refused(answer: &Answer) -> (u16, String, String) {
 }
 
 #[test]
-fn from_its_registration_on_a_key_has_to_sign_until_it_is_revoked() {
+fn from_its_registration_on_a_key_has_to_sign_and_then_a_new_one() {
     let server = Server::new();
     let (admin, writer) = (server.token(Role::Admin, None), server.token(Role::Writer, None));
     assert_eq!(server.post(&writer, &prompt("p-0", "s", "a")).status, StatusCode::CREATED);
@@ -71,6 +71,7 @@ fn from_its_registration_on_a_key_has_to_sign_until_it_is_revoked() {
     assert_eq!(server.call("POST", &revoke, &admin, Body::empty()).status, StatusCode::OK);
     let late = signed(prompt("p-6", "s", "a"), &key(), "k1");
     assert_eq!(refused(&server.post(&writer, &late)), wrong);
+    assert_eq!(refused(&server.post(&writer, &prompt("p-7", "s", "a"))), wrong, "no key is left");
     let keys = server.of_kinds(&["producer_key"]);
     let states: Vec<_> = keys.iter().map(|(key, _)| key["data"]["state"].clone()).collect();
     assert_eq!(states, [json!("registered"), json!("revoked")]);

@@ -188,12 +188,13 @@ fn findings(server: &Server, count: usize) -> Vec<Value> {
 fn a_finding_is_sealed_once_whatever_becomes_of_the_state() {
     let mut server = Server::with(quick(), None);
     let writer = server.token(Role::Writer, None);
-    // Somebody has taken the id of the finding.
-    let seq = 23;
-    server.post(&writer, &prompt(&format!("flag.tool_first_use.{seq}"), "s", "mine"));
+    // Nobody can take the id of the finding first.
+    let seq = 22;
+    let taken = server.post(&writer, &prompt(&format!("flag.tool_first_use.{seq}"), "s", "mine"));
+    assert_eq!(taken.json()["errors"][0]["pointer"], "/id");
     server.post(&writer, &first_use());
     let found = findings(&server, 1);
-    assert_eq!(found[0]["id"], format!("flag.tool_first_use.{seq}.1"));
+    assert_eq!(found[0]["id"], format!("flag.tool_first_use.{seq}"));
     assert_eq!(found[0]["data"]["code"], "tool_first_use");
     assert_eq!(found[0]["causes"][0]["id"], "use-20");
     assert_eq!(found[0]["session"]["id"], "s");

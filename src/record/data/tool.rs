@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::record::check::Check;
+use crate::record::event::GONE;
 use crate::record::fault::{At, Code, Faults};
 use crate::record::limits::URL_BYTES_MAX;
 use crate::record::text::{Any, Digest, ExternalId, Name, OneOrMore, check_text};
@@ -285,6 +286,34 @@ impl Deref for Url {
 impl From<&str> for Url {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
+    }
+}
+
+impl Url {
+    /// The URL with what `change` gives in its place, and as little of it as can stand without that;
+    /// `None` if it gives nothing. Both are URLs within their limits.
+    ///
+    /// What cannot stand in a URL goes: first all behind the host, then the host, then the scheme.
+    pub(in crate::record) fn changed(
+        &self,
+        change: impl Fn(&str) -> Option<String>,
+    ) -> Option<(Self, Self)> {
+        let text = change(&self.0)?;
+        let (scheme, rest) = self.0.split_once("://").unwrap_or((&self.0, ""));
+        let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+        let stands = |url: &Self| {
+            let mut faults = Faults::default();
+            url.check(At::ROOT, &mut faults);
+            faults.or(()).is_ok() && change(&url.0).is_none()
+        };
+        // Of what was changed nothing is kept, not even the half of it that looks harmless.
+        let kept = [format!("{scheme}://{host}"), format!("{scheme}:")];
+        let short = [format!("{scheme}://{host}/{GONE}"), format!("{scheme}://{GONE}")];
+        let short = kept.iter().zip(short).filter(|(kept, _)| text.starts_with(&**kept));
+        let short = short.map(|(_, short)| Self(short)).find(&stands);
+        let short = short.unwrap_or_else(|| Self(format!("redacted://{GONE}")));
+        let long = Some(Self(text)).filter(&stands);
+        Some((long.unwrap_or_else(|| short.clone()), short))
     }
 }
 

@@ -281,6 +281,17 @@ fn a_url_carries_no_user_and_is_absolute() {
 }
 
 #[test]
+fn the_ids_of_findings_are_for_the_server_alone() {
+    for id in ["flag.tool_first_use.4", "gap.", "flag."] {
+        assert_outcome(Kind::Prompt, &[("/id", json!(id))], &["/id field_invalid"]);
+        assert_outcome(Kind::CaptureGap, &[("/id", json!(id))], &[]);
+    }
+    for id in ["flag", "gaps.1", "Flag.1", "flag-1", "a.flag.1"] {
+        assert_outcome(Kind::Prompt, &[("/id", json!(id))], &[]);
+    }
+}
+
+#[test]
 fn a_session_id_can_stand_in_a_url() {
     for id in [".", ".."] {
         assert_outcome(Kind::Prompt, &[("/session/id", json!(id))], &["/session/id field_invalid"]);

@@ -15,6 +15,8 @@ use super::records::prompt;
 use super::sealed::{ORIGIN, SealedLog, framed, log_key, push_part, vkey};
 use super::{blessing, folder};
 
+mod signatures;
+
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// An archive, what an auditor brings along, and what comes of it.
@@ -134,10 +136,20 @@ fn replace(bytes: &mut [u8], text: &str, other: &str) {
 }
 
 fn all() -> Vec<Archive> {
-    [whole(), descriptions(), checkpoints(), bundles(), content(), tiles(), links(), kept()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        whole(),
+        descriptions(),
+        checkpoints(),
+        bundles(),
+        content(),
+        tiles(),
+        links(),
+        kept(),
+        signatures::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn whole() -> Vec<Archive> {

@@ -380,6 +380,9 @@ fn texts() -> Vec<Vector> {
         no("R-ID-1", "an id with a slash", &id("a/b"), ("/id", "field_invalid")),
         no("R-ID-1", "an empty id", &id(""), ("/id", "field_invalid")),
         no("R-ID-1", "an id of two dots", &id(".."), ("/id", "field_invalid")),
+        yes("R-ID-2", "an id that begins almost as a finding's", &id("flags.1")),
+        no("R-ID-2", "the id of a finding", &id("flag.late.1"), ("/id", "field_invalid")),
+        no("R-ID-2", "the id of a gap", &id("gap.session.1"), ("/id", "field_invalid")),
         yes("R-HEX-1", "a digest", &with(output(), "/agent/charter_digest", "0a".repeat(32))),
         no(
             "R-HEX-1",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use whence::canon::{ContentDigest, EntryHash, Salt, TreeHash};
 use whence::proof::{TilePath, Tree, bundle, tile_width};
-use whence::record::data::Genesis;
+use whence::record::data::{Genesis, ProducerKey};
 use whence::record::{
     CauseLink, Draft, Entry, Event, LedgerName, Placement, SessionLink, Timestamp,
 };
@@ -61,6 +61,15 @@ impl SealedLog {
             let event = Event::try_from(draft).unwrap();
             salt = self.seal(&event, received_at.parse().unwrap(), salt);
         }
+        self.batches.push(self.records.len());
+    }
+
+    /// Seals what the server says of a key of the producer `test`, as a batch.
+    pub(super) fn producer_key(&mut self, data: ProducerKey, time: &str) {
+        let time: Timestamp = time.parse().unwrap();
+        let id = format!("key-{}", self.records.len()).parse().ok();
+        let event = Event::by_server(Draft { id, ..Draft::new(data, time) }).unwrap();
+        self.seal(&event, time, 0);
         self.batches.push(self.records.len());
     }
 
