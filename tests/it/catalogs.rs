@@ -162,7 +162,7 @@ fn a_schema_can_neither_reach_out_nor_hold_up_the_writer() {
         let next = json!({ "$ref": format!("#/$defs/{}", n + 1) });
         doubling["$defs"][n.to_string()] = json!({ "allOf": [next, next] });
     }
-    let long: Vec<_> = (0..9_000).map(|n| json!(format!("{n:08}"))).collect();
+    let words: Vec<_> = (0..9_000).map(|n| json!(format!("{n:08}"))).collect();
     let schemas = [
         (json!({ "$ref": "http://127.0.0.1:9/schema.json" }), json!({}), false),
         (json!({ "$ref": "#" }), json!({}), false),
@@ -172,7 +172,7 @@ fn a_schema_can_neither_reach_out_nor_hold_up_the_writer() {
             true,
         ),
         (doubling, json!({}), false),
-        (json!({ "enum": long }), json!({}), false),
+        (json!({ "enum": words }), json!({}), false),
         (
             json!({ "properties": { "a": { "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$" } } }),
             json!({ "a": "a".repeat(60_000) }),
