@@ -18,14 +18,18 @@ use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
-    audit, export, health, identity_routes, ledgers, openapi, overseeing, proofs, records, saved,
-    search, tokens, trace, webhook_routes,
+    audit, catalog_routes, export, health, identity_routes, ledgers, openapi, overseeing, proofs,
+    records, saved, search, tokens, trace, webhook_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
 /// Every route.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(identity_routes::ROUTES).chain(webhook_routes::ROUTES)
+    ROUTES
+        .iter()
+        .chain(identity_routes::ROUTES)
+        .chain(catalog_routes::ROUTES)
+        .chain(webhook_routes::ROUTES)
 }
 
 /// The routes of this page.

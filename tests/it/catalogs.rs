@@ -1,10 +1,14 @@
-//! Catalogs of tools: what they promise of arguments.
+//! Catalogs of tools: what they promise of arguments, and what changed in them.
 
+use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
+use whence::access::Role;
 use whence::canon::digest::sha256;
 use whence::canon::to_bytes;
 
+use crate::accesses::soon;
+use crate::api::Server;
 use crate::log::{TestLog, chain, prompt};
 
 fn digest(value: &Value) -> String {
@@ -185,5 +189,160 @@ fn a_schema_can_neither_reach_out_nor_hold_up_the_writer() {
         let told = snapshot(&format!("c-{number}"), &server, Some("approved"), &tool(schema));
         let flags = flags(&log, &[told, call(&format!("a-{number}"), &server, arguments)]);
         assert_eq!(!flags.is_empty(), *invalid, "{number}: {flags:?}");
+    }
+}
+
+/// A snapshot of a server with these tools as they are sealed, without their definitions.
+pub(crate) fn listed(id: &str, server: &str, tools: &Value) -> Value {
+    let mut record = without_content(snapshot(id, server, None, &Value::Null));
+    record["data"]["catalog_digest"] = json!(digest(tools));
+    record["data"]["tools"] = tools.clone();
+    record
+}
+
+/// A tool as it is sealed, with digests of these texts.
+pub(crate) fn sealed(name: &str, definition: &str, more: &Value) -> Value {
+    let mut tool = json!({ "name": name, "definition_digest": digest(&json!(definition)) });
+    for (member, value) in more.as_object().unwrap() {
+        let is_digest = member.ends_with("_digest");
+        tool[member] = if is_digest { json!(digest(value)) } else { value.clone() };
+    }
+    tool
+}
+
+#[test]
+fn snapshots_of_a_server_are_listed_the_newest_first_page_by_page() {
+    let server = Server::new();
+    let (writer, reader) =
+        (server.token(Role::Writer, None), server.token(Role::Investigator, None));
+    let tools = json!([sealed("pay", "1", &json!({})), sealed("read", "1", &json!({}))]);
+    for number in 0..3 {
+        let mut snapshot = listed(&format!("c-{number}"), "bank & co", &tools);
+        if number == 1 {
+            snapshot["data"]["review_status"] = json!("approved");
+            snapshot["data"]["reviewed_by"] = json!("carol@example.com");
+        }
+        let others = listed(&format!("other-{number}"), "bank", &tools);
+        assert_eq!(server.post(&writer, &json!([snapshot, others])).status, StatusCode::CREATED);
+    }
+    let catalogs = "/v1/ledgers/main/catalogs";
+    let page = |query: &str| {
+        let answer = server.get(&format!("{catalogs}?server=bank%20%26%20co{query}"), &reader);
+        assert_eq!(answer.status, StatusCode::OK);
+        let page = answer.json();
+        let ids = page["data"].as_array().unwrap().iter().map(|row| row["id"].clone());
+        (ids.collect::<Vec<_>>(), page["list_metadata"]["after"].clone(), page)
+    };
+    let (ids, after, first) = page("&limit=2");
+    assert_eq!(ids, ["c-2", "c-1"]);
+    let (rest, end, _) = page(&format!("&limit=2&after={}", after.as_str().unwrap()));
+    assert_eq!((rest, end), (vec![json!("c-0")], Value::Null));
+    let (all, end, _) = page("");
+    assert_eq!((all.len(), end), (3, Value::Null));
+
+    let reviewed = &first["data"][1];
+    let seq = reviewed["seq"].as_u64().unwrap();
+    let record = server.get("/v1/ledgers/main/records/c-1", &reader).json();
+    let expected = json!({
+        "object": "catalog",
+        "id": "c-1",
+        "seq": record["seq"],
+        "received_at": record["entry"]["received_at"],
+        "server": "bank & co",
+        "catalog_digest": digest(&tools),
+        "review_status": "approved",
+        "reviewed_by": "carol@example.com",
+        "effective_from": null,
+        "tools": 2,
+    });
+    assert_eq!((reviewed, seq), (&expected, record["seq"].as_u64().unwrap()));
+    assert_eq!(server.get(&format!("{catalogs}?server=nobody"), &reader).json()["data"], json!([]));
+    assert_eq!(server.get(catalogs, &reader).code(), "query_invalid");
+}
+
+/// The tools of a server at two times.
+fn changed() -> [Value; 2] {
+    let before = json!([
+        sealed("gone", "1", &json!({})),
+        sealed("more told", "1", &json!({})),
+        sealed("moved", "1", &json!({ "backend": "core-1" })),
+        sealed(
+            "pay",
+            "1",
+            &json!({ "description_digest": "pays", "input_schema_digest": "a",
+            "output_schema_digest": "b", "annotations": { "read_only": false } })
+        ),
+        sealed("same", "1", &json!({ "input_schema_digest": "a" })),
+        sealed("titled", "1", &json!({ "input_schema_digest": "a" })),
+        sealed("answers", "1", &json!({})),
+    ]);
+    let after = json!([
+        sealed("titled", "2", &json!({ "input_schema_digest": "a" })),
+        sealed("same", "1", &json!({ "input_schema_digest": "a" })),
+        sealed(
+            "pay",
+            "2",
+            &json!({ "description_digest": "reads", "input_schema_digest": "c",
+            "output_schema_digest": "d", "annotations": { "read_only": true } })
+        ),
+        sealed("new", "1", &json!({})),
+        // The same definition: that it has a description was only not told.
+        sealed("more told", "1", &json!({ "description_digest": "says" })),
+        sealed("moved", "1", &json!({ "backend": "core-2" })),
+        sealed("answers", "2", &json!({ "output_schema_digest": "b" })),
+    ]);
+    [before, after]
+}
+
+#[test]
+fn two_snapshots_are_compared_by_what_is_sealed_and_the_look_is_logged() {
+    let server = Server::with(soon(), None);
+    let (writer, reader) =
+        (server.token(Role::Writer, None), server.token(Role::Investigator, None));
+    let [before, after] = changed();
+    let all = json!([
+        listed("c-1", "bank", &before),
+        listed("c-2", "bank", &after),
+        listed("c-3", "shop", &after),
+        prompt("p", "s", "hello"),
+    ]);
+    assert_eq!(server.post(&writer, &all).status, StatusCode::CREATED);
+    let diff = |from: &str, to: &str| {
+        server.get(&format!("/v1/ledgers/main/catalogs/diff?from={from}&to={to}"), &reader)
+    };
+    let everything =
+        json!(["description", "input_schema", "output_schema", "annotations", "definition"]);
+    let expected = json!({
+        "object": "catalog_diff",
+        "from": "c-1",
+        "to": "c-2",
+        "server": "bank",
+        "added": ["new"],
+        "removed": ["gone"],
+        "changed": [
+            { "tool": "answers", "what": ["output_schema", "definition"] },
+            { "tool": "moved", "what": ["backend"] },
+            { "tool": "pay", "what": everything },
+            { "tool": "titled", "what": ["definition"] },
+        ],
+    });
+    assert_eq!(diff("c-1", "c-2").json(), expected);
+    let (entry, asked) = server.read_by(1).pop().unwrap();
+    assert_eq!(entry["data"]["operation"], "catalogs");
+    assert_eq!((&entry["data"]["records"], &*asked), (&json!(2), r#"["c-1 c-2"]"#));
+
+    let back = diff("c-2", "c-1").json();
+    assert_eq!((&back["added"], &back["removed"]), (&json!(["gone"]), &json!(["new"])));
+    assert_eq!(back["changed"], expected["changed"]);
+    let same = diff("c-1", "c-1").json();
+    assert_eq!([&same["added"], &same["removed"], &same["changed"]], [&json!([]); 3]);
+
+    for (from, to, status, code) in [
+        ("c-1", "none", 404, "record_unknown"),
+        ("c-1", "p", 404, "catalog_unknown"),
+        ("c-2", "c-3", 422, "servers_differ"),
+    ] {
+        let answer = diff(from, to);
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (status, code));
     }
 }
