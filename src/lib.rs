@@ -29,7 +29,7 @@
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
 //! | files  | small files that are replaced as a whole, durably | - | - |
 //! | store  | durable append-only bytes | canon record proof seal files | sled zstd quick_cache |
-//! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record secrets proof seal files store | - |
+//! | ledger | the one writer, the rules and flags it applies, and the view that readers share | canon record secrets proof seal files store | jsonschema |
 //! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
 //! | watch  | follows a ledger: what is missing, what looks wrong, and who is told | canon record files store ledger | ureq |
 //! | access | who may do what: tokens and roles; tokens of others | canon files | jsonwebtoken |

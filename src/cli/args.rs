@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::catalog::CatalogCommand;
 use super::config::Raw;
 
 /// An append-only, tamper-evident provenance log for AI agents
@@ -145,6 +146,9 @@ pub(super) enum Command {
         /// The record's id
         id: String,
     },
+    /// Show which tools a server offered, and what changed
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     /// Check a log: a data directory, an archive, or a URL
     Verify(Verify),
     /// Write the ledger, or a part of it, as an archive that anybody can check, or as rows
@@ -199,6 +203,7 @@ impl Command {
             | Self::Sessions(_)
             | Self::Why { .. }
             | Self::Effects { .. }
+            | Self::Catalog(_)
             | Self::Config
             | Self::Erasures
             | Self::Hold(HoldCommand::List)

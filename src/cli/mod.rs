@@ -9,6 +9,7 @@
 mod append;
 mod archive;
 mod args;
+mod catalog;
 mod client;
 mod config;
 mod demo;
@@ -122,6 +123,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
         }
         Command::Ledger(command) => ledger(&Client::new(&config)?, command, output)?,
         Command::Token(command) => token(&Client::new(&config)?, command, output)?,
+        Command::Catalog(command) => catalog::catalog(&Client::new(&config)?, command, output)?,
         Command::Webhook(command) => webhook::webhook(&Client::new(&config)?, command, output)?,
         Command::Config => output.settings(&layers)?,
     }

@@ -114,7 +114,7 @@ fn readable(text: &str) -> anyhow::Result<()> {
 }
 
 /// A path with those parameters that are given.
-fn asked(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+pub(super) fn asked(path: &str, parameters: &[(&str, Option<String>)]) -> String {
     let given = parameters.iter().filter_map(|(name, value)| {
         let value = segment(value.as_deref()?);
         Some(format!("{name}={value}"))
@@ -258,22 +258,22 @@ fn spaced(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A text of an answer, as it can be shown.
-fn text(value: &Value, pointer: &str) -> String {
+pub(super) fn text(value: &Value, pointer: &str) -> String {
     shown(value.pointer(pointer).and_then(Value::as_str).unwrap_or_default())
 }
 
 /// Several of them.
-fn names(value: &Value, pointer: &str) -> String {
+pub(super) fn names(value: &Value, pointer: &str) -> String {
     let names = list(value, pointer).iter().filter_map(Value::as_str).map(shown);
     names.collect::<Vec<_>>().join(" ")
 }
 
-fn number(value: &Value, pointer: &str) -> u64 {
+pub(super) fn number(value: &Value, pointer: &str) -> u64 {
     value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 

@@ -44,6 +44,8 @@ const TRIES_MAX: u32 = 50;
 pub(super) enum Operation {
     /// The list of who read.
     Accesses,
+    /// Snapshots of catalogs, or what differs between two.
+    Catalogs,
     /// The content of a bundle.
     Content,
     /// Records that a record led to.
@@ -75,6 +77,7 @@ impl Operation {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Accesses => "accesses",
+            Self::Catalogs => "catalogs",
             Self::Content => "content",
             Self::Effects => "effects",
             Self::Entries => "entries",

@@ -13,6 +13,8 @@ mod accesses;
 mod app;
 mod audit;
 mod caller;
+mod catalog_routes;
+mod catalogs;
 mod connection;
 mod context;
 mod delegations;

@@ -117,6 +117,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
     let (required, schema) = match parameter.of {
         Of::Number { required } => (required, json!({ "type": "integer", "minimum": 0 })),
         Of::Text => (false, json!({ "type": "string" })),
+        Of::NeededText => (true, json!({ "type": "string" })),
         Of::Bool => (false, json!({ "type": "boolean" })),
         Of::OneOf(values) => (false, json!({ "type": "string", "enum": values })),
     };

@@ -37,9 +37,13 @@ pub(super) struct Parameter {
 /// What a parameter is of.
 #[expect(clippy::enum_variant_names, reason = "one of several is what it is")]
 pub(super) enum Of {
-    Number { required: bool },
+    Number {
+        required: bool,
+    },
     OneOf(&'static [&'static str]),
     Text,
+    /// A text that has to be given.
+    NeededText,
     Bool,
 }
 
@@ -65,6 +69,10 @@ pub(super) const fn number(name: &'static str, required: bool, what: &'static st
 
 pub(super) const fn words(name: &'static str, what: &'static str) -> Parameter {
     Parameter { name, what, of: Of::Text }
+}
+
+pub(super) const fn needed(name: &'static str, what: &'static str) -> Parameter {
+    Parameter { name, what, of: Of::NeededText }
 }
 
 /// What can be asked of records and of sessions alike.

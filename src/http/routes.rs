@@ -18,8 +18,8 @@ use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
-    audit, erasure_routes, export, health, identity_routes, ledgers, openapi, overseeing, proofs,
-    records, rules_routes, saved, search, tokens, trace, webhook_routes,
+    audit, catalog_routes, erasure_routes, export, health, identity_routes, ledgers, openapi,
+    overseeing, proofs, records, rules_routes, saved, search, tokens, trace, webhook_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
@@ -29,6 +29,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         ROUTES,
         identity_routes::ROUTES,
         rules_routes::ROUTES,
+        catalog_routes::ROUTES,
         webhook_routes::ROUTES,
         erasure_routes::ROUTES,
     ];

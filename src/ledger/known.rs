@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::Error;
+use super::rules::Schema;
 use super::state::{Catalog, Grant, Session, Told};
+use super::{Error, SubmitError};
 use crate::canon::EntryHash;
 use crate::record::data::Policy;
 use crate::record::text::ExternalId;
@@ -18,6 +19,8 @@ use crate::store::Reader;
 const REMEMBERED: usize = 65_536;
 /// The same for states that take more memory and are fewer, and for those that were told again.
 const STATES_REMEMBERED: usize = 8_192;
+/// Schemas of tools that are kept ready.
+const SCHEMAS_REMEMBERED: usize = 128;
 
 const _: () = assert!(
     STATES_REMEMBERED > 4 * super::BATCH_RECORDS_MAX && REMEMBERED > STATES_REMEMBERED,
@@ -41,6 +44,10 @@ pub(super) struct Known {
     grants: States<Grant>,
     catalogs: States<Catalog>,
     policy: Arc<Policy>,
+    /// Where content was last said to be erased since the ledger was opened.
+    erased: Option<u64>,
+    /// Schemas of tools, as they were since then.
+    schemas: RefCell<Recent<Option<Arc<Schema>>>>,
 }
 
 /// What a request changes in what is known, while it may still be refused as a whole.
@@ -51,6 +58,7 @@ pub(super) struct Changes {
     grants: BTreeMap<Arc<str>, Grant>,
     catalogs: BTreeMap<Arc<str>, Catalog>,
     policy: Option<Arc<Policy>>,
+    erased: Option<u64>,
 }
 
 /// What is known, with what a request has changed so far.
@@ -70,6 +78,8 @@ impl Known {
             grants: States::new(STATES_REMEMBERED),
             catalogs: States::new(STATES_REMEMBERED),
             policy: Arc::new(policy),
+            erased: None,
+            schemas: RefCell::new(Recent::new(SCHEMAS_REMEMBERED)),
             reader,
         })
     }
@@ -84,6 +94,9 @@ impl Known {
         self.catalogs.take(changes.catalogs);
         if let Some(policy) = changes.policy {
             self.policy = policy;
+        }
+        if changes.erased.is_some() {
+            self.erased = changes.erased;
         }
     }
 
@@ -146,15 +159,33 @@ impl Known {
     fn catalog_in_store(&self, server: &str) -> Result<Catalog, Error> {
         let mut catalog = Catalog::default();
         let of_server = |told: &Told<'_>| matches!(told.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server);
-        self.fold(Subject::Reviewed(server), of_server, |told| catalog.fold(told))?;
-        let mut below = u64::MAX;
-        while let Some(seq) = self.reader.newest_of_subject(Subject::Catalog(server), below)? {
-            below = seq;
-            if self.fold_one(seq, of_server, |told| catalog.fold(told))? {
-                break;
-            }
+        let mut fold = |seq| self.fold_one(seq, of_server, |told| catalog.fold(told));
+        let (mut last, everything) = (None, 0..u64::MAX);
+        for seq in self.reader.of_subject(Subject::Reviewed(server), &everything, usize::MAX)? {
+            // What was decided on may have its definitions in the snapshot before.
+            let before = self.newest_catalog(server, seq)?.filter(|before| Some(*before) != last);
+            before.map(&mut fold).transpose()?;
+            fold(seq)?;
+            last = Some(seq);
+        }
+        if let Some(seq) = self.newest_catalog(server, u64::MAX)?.filter(|seq| Some(*seq) != last) {
+            let before = self.newest_catalog(server, seq)?.filter(|before| Some(*before) != last);
+            before.map(&mut fold).transpose()?;
+            fold(seq)?;
         }
         Ok(catalog)
+    }
+
+    /// The last snapshot of a server below a seq.
+    fn newest_catalog(&self, server: &str, mut below: u64) -> Result<Option<u64>, Error> {
+        while let Some(seq) = self.reader.newest_of_subject(Subject::Catalog(server), below)? {
+            below = seq;
+            let of_server = |told: &Told<'_>| matches!(told.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server);
+            if self.fold_one(seq, of_server, |_| ())? {
+                return Ok(Some(seq));
+            }
+        }
+        Ok(None)
     }
 
     /// Folds every record of a subject, in order.
@@ -231,11 +262,11 @@ impl Changes {
                         self.policy = change.policy.clone().map(Arc::new);
                     }
                 }
+                Subject::Erasures => self.erased = Some(record.seq),
                 Subject::Session(_)
                 | Subject::Reviewed(_)
                 | Subject::ProducerKeys
-                | Subject::Holds
-                | Subject::Erasures => {}
+                | Subject::Holds => {}
             }
         }
         self.records.insert(id.into(), record);
@@ -271,6 +302,26 @@ impl Look<'_> {
         let told_again = || known.catalog_in_store(server).map(Some);
         let catalog = known.catalogs.get(&changes.catalogs, server, told_again);
         catalog.map(Option::unwrap_or_default)
+    }
+
+    /// Where content was last said to be erased since the ledger was opened.
+    pub(super) fn erased(&self) -> Option<u64> {
+        self.changes.erased.or(self.known.erased)
+    }
+
+    /// A schema that is kept ready, or else is read. After an erasure each is read again.
+    pub(super) fn schema(
+        &self,
+        key: &str,
+        read: impl FnOnce() -> Result<Option<Arc<Schema>>, SubmitError>,
+    ) -> Result<Option<Arc<Schema>>, SubmitError> {
+        let key = format!("{:?} {key}", self.erased());
+        if let Some(schema) = self.known.schemas.borrow().get(&key) {
+            return Ok(schema.clone());
+        }
+        let schema = read()?;
+        self.known.schemas.borrow_mut().put(key.into(), schema.clone());
+        Ok(schema)
     }
 
     /// The policy in force.

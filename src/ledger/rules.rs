@@ -8,8 +8,10 @@
 //! refused where the policy is strict. Whatever tells what has happened is sealed, with its flags.
 
 mod approvals;
+mod arguments;
 mod grants;
 mod refusals;
+mod schemas;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::record::{
 };
 
 pub(super) use refusals::{cause_unknown, entry_too_large, id_conflict};
+pub(super) use schemas::Schema;
 
 /// How far a clock may be ahead of the server's (R16).
 const SKEW_MAX: Duration = Duration::from_mins(5);
@@ -42,6 +45,8 @@ pub(super) struct Case<'a> {
     pub(super) causes: &'a [KnownRecord],
     /// The state of its session before it, if it has one.
     pub(super) session: Option<&'a Session>,
+    /// Whether its content is not as it was sent, because secrets stood in it.
+    pub(super) redacted: bool,
     /// When the batch is received.
     pub(super) received_at: Timestamp,
 }
@@ -99,6 +104,7 @@ pub(super) fn judge(
     check_session(case, &mut flags)?;
     grants::check(look, case, &mut flags)?;
     check_catalog(look, case, &mut flags)?;
+    arguments::check(look, case, evidence, &mut flags)?;
     approvals::check(look, case, evidence, &mut flags)?;
     check_captured(look, case, &mut flags);
     if case.is_request() && look.policy().is_strict() {

@@ -176,6 +176,7 @@ impl Sequencer {
             event: &event,
             causes: &causes,
             session: session.as_ref(),
+            redacted,
             received_at: staged.received_at,
         };
         let evidence = Evidence { sequencer: self, staged };

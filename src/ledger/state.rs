@@ -12,6 +12,9 @@ use crate::record::data::{DelegationGrant, Review, ToolCatalogSnapshot};
 use crate::record::text::{Digest, ExternalId, Name};
 use crate::record::{Data, Entry, Event, Timestamp, User};
 
+/// The content part of a snapshot that has the definitions of its tools.
+pub(super) const DEFINITIONS: &str = "tools";
+
 /// What a record tells of a subject.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told<'a> {
@@ -22,6 +25,8 @@ pub(super) struct Told<'a> {
     pub(super) received_at: Timestamp,
     pub(super) session: Option<&'a str>,
     pub(super) user: Option<&'a User>,
+    /// Whether its content has the definitions of tools.
+    pub(super) defines_tools: bool,
 }
 
 impl<'a> Told<'a> {
@@ -35,6 +40,7 @@ impl<'a> Told<'a> {
             received_at,
             session: event.session().map(|session| session.id.as_str()),
             user: event.user(),
+            defines_tools: event.content().iter().any(|part| part.name == DEFINITIONS),
         }
     }
 
@@ -48,6 +54,7 @@ impl<'a> Told<'a> {
             received_at: entry.received_at,
             session: entry.session.as_ref().map(|session| session.id.as_str()),
             user: entry.user.as_deref(),
+            defines_tools: entry.content.iter().any(|part| part.name == DEFINITIONS),
         }
     }
 }
@@ -154,6 +161,11 @@ pub(super) struct Catalog {
 /// What a server offers, or offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
+    /// Where it is told.
+    pub(super) seq: u64,
+    /// The snapshot whose content has the definitions: this one, or the one of the server just before
+    /// it, of the same catalog.
+    pub(super) defined_at: Option<u64>,
     /// The digest of the whole.
     pub(super) digest: Digest,
     /// The digest of each tool's definition.
@@ -161,10 +173,14 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    fn new(catalog: &ToolCatalogSnapshot) -> Self {
+    fn new(told: Told<'_>, catalog: &ToolCatalogSnapshot, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| before.digest == catalog.catalog_digest);
+        let same = same.and_then(|before| before.defined_at.filter(|at| *at == before.seq));
+        let defined_at = if told.defines_tools { Some(told.seq) } else { same };
         let tools = catalog.tools.iter();
         let tools = tools.map(|tool| (tool.name.clone(), tool.definition_digest.clone()));
-        Self { digest: catalog.catalog_digest.clone(), tools: tools.collect() }
+        let (digest, tools) = (catalog.catalog_digest.clone(), tools.collect());
+        Self { seq: told.seq, defined_at, digest, tools }
     }
 }
 
@@ -173,7 +189,7 @@ impl Catalog {
     /// offered; a rejection takes the approval of the same catalog away.
     pub(super) fn fold(&mut self, told: Told<'_>) {
         let Data::ToolCatalogSnapshot(catalog) = told.data else { return };
-        let offer = Arc::new(Offer::new(catalog));
+        let offer = Arc::new(Offer::new(told, catalog, self.latest.as_deref()));
         match catalog.review_status {
             Some(Review::Approved) => self.approved = Some(Arc::clone(&offer)),
             Some(Review::Rejected) => {

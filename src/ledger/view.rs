@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Error, SubmitError, known};
 use crate::canon::TreeHash;
 use crate::proof::{self, Tree};
-use crate::record::{Data, Flag, Severity};
+use crate::record::{Data, Flag, Severity, Subject};
 use crate::seal::SignedCheckpoint;
 use crate::store::{self, BatchHeader, Committed, Reader, StoredPart};
 
@@ -283,6 +283,22 @@ impl View {
             }
         }
         Ok(seqs)
+    }
+
+    /// The snapshots of a server's catalogs below this seq, the newest first, at most `limit`.
+    pub fn catalogs(&self, server: &str, below: u64, limit: usize) -> Result<Vec<SeqEntry>, Error> {
+        let (mut found, mut below) = (Vec::new(), below.min(self.size()));
+        while found.len() < limit {
+            let subject = Subject::Catalog(server);
+            let Some(seq) = self.reader.newest_of_subject(subject, below)? else { break };
+            below = seq;
+            let Some(bytes) = self.reader.entry(seq)? else { continue };
+            if matches!(&*known::parse(seq, &bytes)?.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server)
+            {
+                found.push((seq, bytes));
+            }
+        }
+        Ok(found)
     }
 
     /// The batches whose first entry is in `seqs`.

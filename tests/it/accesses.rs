@@ -20,7 +20,7 @@ use crate::limits::Dam;
 use crate::log::{chain, prompt};
 
 /// Writes what was read as soon as can be.
-fn soon() -> Limits {
+pub(crate) fn soon() -> Limits {
     Limits { accesses_interval: Duration::from_millis(10), ..Limits::default() }
 }
 
@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// The log of who read, once so many calls are in it.
-    fn read_by(&self, calls: u64) -> Vec<(Value, String)> {
+    pub(crate) fn read_by(&self, calls: u64) -> Vec<(Value, String)> {
         let started = Instant::now();
         loop {
             let found = self.of_kinds(&["log_access"]);

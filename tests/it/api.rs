@@ -245,6 +245,8 @@ fn every_role_may_do_its_own_and_nothing_else() {
         ("GET", "/tlog/main/content/000.p/2", "a"),
         ("GET", "/v1/ledgers/main/export", "i"),
         ("GET", "/v1/ledgers/main/accesses", "ir"),
+        ("GET", "/v1/ledgers/main/catalogs?server=bank", "i"),
+        ("GET", "/v1/ledgers/main/catalogs/diff?from=p&to=p", "i"),
         ("GET", "/v1/ledgers/main/searches", "ir"),
         ("PUT", "/v1/ledgers/main/searches/all", "ir"),
         ("GET", "/v1/ledgers/main/searches/all", "ir"),

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::catalogs::{listed, sealed};
 use crate::log::{chain, prompt};
 
 fn command(folder: &Path, args: &[&str]) -> Command {
@@ -574,6 +575,56 @@ fn sessions_are_listed_and_the_index_is_built_again() {
     assert!(text(&run(&["search", "muller"]).stdout).contains("poison"));
     let status: Value = serde_json::from_slice(&run(&["reindex", "--json"]).stdout).unwrap();
     assert_eq!(status["object"], "index");
+    serving.stop();
+}
+
+#[test]
+fn catalogs_are_listed_and_compared_as_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let serving = Serving::start(path, &[]);
+    let client = ["--data", "data", "--url", &serving.url];
+    let run = |args: &[&str]| whence(path, &[args, &client].concat());
+    let tools = |version: &str, other: &str| {
+        let described = json!({ "description_digest": version });
+        json!([sealed("pay", version, &described), sealed(other, "1", &json!({}))])
+    };
+    let snapshots = [
+        listed("c-1", "bank & co", &tools("1", "gone")),
+        listed("c-2", "bank & co", &tools("2", "new")),
+    ];
+    let lines = snapshots.map(|record| format!("{record}\n"));
+    fs::write(path.join("records.ndjson"), lines.concat()).unwrap();
+    assert!(run(&["append", "records.ndjson"]).status.success());
+
+    let list = run(&["catalog", "list", "bank & co"]);
+    let stdout = text(&list.stdout);
+    let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = stdout.lines().map(cells).collect();
+    assert_eq!(rows[0], ["SEQ", "RECEIVED", "ID", "TOOLS", "REVIEW", "BY", "DIGEST"]);
+    assert_eq!((&*rows[1][0], &*rows[1][2], &*rows[1][3]), ("2", "c-2", "2"), "{stdout}");
+    assert_eq!((&*rows[2][0], &*rows[2][2], rows.len()), ("1", "c-1", 3), "{stdout}");
+    let page = run(&["catalog", "list", "bank & co", "--limit", "1"]);
+    assert_eq!(text(&page.stderr), "next page: --after 2\n");
+    let none = run(&["catalog", "list", "nobody"]);
+    assert!(none.status.success() && none.stdout.is_empty());
+
+    let diff = text(&run(&["catalog", "diff", "c-1", "c-2"]).stdout);
+    let rows: Vec<_> = diff.lines().map(cells).collect();
+    let expected = [
+        &["CHANGE", "TOOL", "WHAT"][..],
+        &["added", "new"],
+        &["removed", "gone"],
+        &["changed", "pay", "description", "definition"],
+    ];
+    assert_eq!(rows, expected);
+    let json = run(&["catalog", "diff", "c-1", "c-2", "--json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["object"], &json["removed"]), (&"catalog_diff".into(), &json!(["gone"])));
+    let unknown = run(&["catalog", "diff", "c-1", "c-3"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("404 record_unknown"), "{}", text(&unknown.stderr));
+    assert_eq!(unread(path, &[&["catalog", "list", "bank & co"], &client[..]].concat()), Some(0));
     serving.stop();
 }
 

@@ -53,7 +53,7 @@ fn every_described_operation_is_routed_and_every_other_method_is_not() {
     let server = Server::new();
     let document = whence::http::document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 49);
+    assert_eq!(operations.len(), 51);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let described = methods.get(method.to_lowercase()).is_some();
@@ -166,6 +166,10 @@ fn what_the_server_answers_is_as_described() {
         ("/v1/ledgers/{ledger}/policy", "", 200),
         ("/v1/ledgers/{ledger}/erasures", "", 200),
         ("/v1/ledgers/{ledger}/holds", "", 200),
+        ("/v1/ledgers/{ledger}/catalogs", "?server=bank", 200),
+        ("/v1/ledgers/{ledger}/catalogs", "", 400),
+        ("/v1/ledgers/{ledger}/catalogs/diff", "?from=prompt-1&to=prompt-1", 404),
+        ("/v1/ledgers/{ledger}/catalogs/diff", "?from=prompt-1&to=nothing", 404),
         ("/v1/ledgers/{ledger}/searches", "", 200),
         ("/v1/ledgers/{ledger}/searches/{name}", "", 200),
         ("/v1/ledgers/{ledger}/searches/{name}/poll", "?limit=2", 200),

@@ -12,6 +12,7 @@
 
 mod accesses;
 mod api;
+mod catalogs;
 mod cli;
 mod config;
 mod delegations;

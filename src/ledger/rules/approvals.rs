@@ -8,7 +8,7 @@ use crate::record::data::{Decision, ToolInvocation};
 use crate::record::{Data, Entry, Flag, Kind, Rel};
 
 /// The content part that a tool is invoked with, and that an approval shows.
-const ARGUMENTS: &str = "arguments";
+pub(super) const ARGUMENTS: &str = "arguments";
 
 /// Names what is wrong with the approvals that an invocation rests on.
 pub(super) fn check(

@@ -120,7 +120,7 @@ object! {
 }
 
 object! {
-    /// Data of `tool_catalog_snapshot`. The definitions' texts are content.
+    /// Data of `tool_catalog_snapshot`. The definitions are the content part `tools`.
     ToolCatalogSnapshot {
         /// A digest of all definitions.
         catalog_digest: Digest,
