@@ -188,11 +188,13 @@ fn check_catalog(
     flags: &mut Vec<Flag>,
 ) -> Result<(), SubmitError> {
     if let Data::ToolInvocation(invocation) = case.event.data() {
-        flags.extend(of_tool(look, invocation)?);
+        flags.extend(of_tool(look, case.at(), invocation)?);
     }
     if let Data::ToolCatalogSnapshot(snapshot) = case.event.data() {
         let decided = snapshot.review_status.is_some_and(Review::is_decided);
-        let approved = look.catalog(&snapshot.server)?.approved.filter(|_| !decided);
+        let catalog = look.catalog(&snapshot.server)?;
+        let in_force = catalog.in_force(case.at()).filter(|_| !decided);
+        let approved = in_force.and_then(|decision| decision.approved.as_ref());
         let changed = approved.is_some_and(|approved| {
             snapshot.tools.iter().any(|tool| {
                 let digest = approved.tools.get(&tool.name);
@@ -204,13 +206,18 @@ fn check_catalog(
     Ok(())
 }
 
-fn of_tool(look: &Look<'_>, invocation: &ToolInvocation) -> Result<Option<Flag>, SubmitError> {
+fn of_tool(
+    look: &Look<'_>,
+    at: Timestamp,
+    invocation: &ToolInvocation,
+) -> Result<Option<Flag>, SubmitError> {
     let needed = look.policy().catalog == Some(CatalogRule::Required);
     let missing = needed.then_some(Flag::ToolNotInCatalog);
     let Some(server) = &invocation.server else { return Ok(missing) };
     let catalog = look.catalog(server)?;
-    let Some(approved) = &catalog.approved else { return Ok(missing) };
-    let Some(digest) = approved.tools.get(&invocation.tool) else {
+    let Some(decision) = catalog.in_force(at) else { return Ok(missing) };
+    let approved = decision.approved.as_ref();
+    let Some(digest) = approved.and_then(|approved| approved.tools.get(&invocation.tool)) else {
         return Ok(Some(Flag::ToolNotInCatalog));
     };
     let now = invocation.definition_digest.as_ref().or(catalog.offered(&invocation.tool));

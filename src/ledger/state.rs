@@ -151,11 +151,24 @@ impl Grant {
     }
 }
 
-/// The catalogs of a server: the one that was approved last, and what the server says now.
+/// Approvals of a server's catalogs that are remembered: those that count from the latest moments on.
+const DECISIONS_MAX: usize = 16;
+
+/// The catalogs of a server: what was decided on them, and what the server says now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Catalog {
-    pub(super) approved: Option<Arc<Offer>>,
+    /// The later one was decided on later, and counts from a later moment on.
+    decisions: Vec<Decision>,
     pub(super) latest: Option<Arc<Offer>>,
+}
+
+/// What counts of a server's catalogs from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    /// The moment; at once if there is none.
+    from: Option<Timestamp>,
+    /// What was approved. Nothing if that was taken back, or if all that was decided is a rejection.
+    pub(super) approved: Option<Arc<Offer>>,
 }
 
 /// What a server offers, or offered.
@@ -185,19 +198,47 @@ impl Offer {
 }
 
 impl Catalog {
-    /// Learns what a snapshot tells. A review of what was offered before says nothing new about what is
-    /// offered; a rejection takes the approval of the same catalog away.
+    /// Learns what a snapshot tells: the newest one is what is offered, and a review is a decision.
     pub(super) fn fold(&mut self, told: Told<'_>) {
         let Data::ToolCatalogSnapshot(catalog) = told.data else { return };
         let offer = Arc::new(Offer::new(told, catalog, self.latest.as_deref()));
         match catalog.review_status {
-            Some(Review::Approved) => self.approved = Some(Arc::clone(&offer)),
-            Some(Review::Rejected) => {
-                self.approved.take_if(|approved| approved.digest == offer.digest);
+            Some(Review::Approved) => {
+                self.decide(catalog.effective_from, Some(Arc::clone(&offer)));
             }
+            Some(Review::Rejected) => self.reject(&offer.digest, told.received_at),
             Some(Review::Proposed) | None => {}
         }
         self.latest = Some(offer);
+    }
+
+    /// What was decided first for a later moment does not come back when its moment comes.
+    fn decide(&mut self, from: Option<Timestamp>, approved: Option<Arc<Offer>>) {
+        self.decisions.retain(|earlier| earlier.from < from);
+        self.decisions.push(Decision { from, approved });
+        if self.decisions.len() > DECISIONS_MAX {
+            self.decisions.remove(0);
+        }
+    }
+
+    /// Takes the approval of a catalog away: what was approved before it does not come back. One that
+    /// does not count yet never will.
+    fn reject(&mut self, digest: &Digest, received_at: Timestamp) {
+        let is_it = |decision: &Decision| {
+            decision.approved.as_ref().is_some_and(|approved| approved.digest == *digest)
+        };
+        self.decisions.retain(|decision| !(is_it(decision) && decision.from > Some(received_at)));
+        for decision in self.decisions.iter_mut().filter(|decision| is_it(decision)) {
+            decision.approved = None;
+        }
+        if self.decisions.is_empty() {
+            self.decide(None, None);
+        }
+    }
+
+    /// What counted at a moment, if anything was decided by then.
+    pub(super) fn in_force(&self, at: Timestamp) -> Option<&Decision> {
+        self.decisions.iter().rev().find(|decision| decision.from <= Some(at))
     }
 
     /// The digest by which a tool is defined now.

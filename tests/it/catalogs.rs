@@ -158,6 +158,63 @@ fn the_schema_is_the_approved_one_and_has_the_digest_that_is_sealed() {
     assert_eq!(flags(&log, &[whole, call("d-2", "d", &wrong)]), INVALID);
 }
 
+/// Whether a tool may be used is what was decided last, from the moment on for which it was.
+#[test]
+fn what_counts_is_what_was_decided_for_that_moment_and_was_not_taken_back() {
+    let (first, second) = (tool(&payment()), tool(&json!({ "type": "object" })));
+    let snapshot =
+        |id: &str, tool: &Value| without_content(snapshot(id, "bank", Some("approved"), tool));
+    let done = |id: &str, occurred_at: &str, tool: &Value| {
+        let mut record = call(id, "bank", &json!({}));
+        record["occurred_at"] = json!(occurred_at);
+        record["data"]["phase"] = json!("completed");
+        record["data"]["definition_digest"] = json!(digest(tool));
+        record
+    };
+    let (before, after) = ("2026-11-24T00:06:14Z", "2026-11-24T00:08:00Z");
+    let mut log = begun();
+    let changed = ["tool_definition_changed"];
+    let missing = ["tool_not_in_catalog"];
+
+    let mut later = snapshot("c-2", &second);
+    later["data"]["effective_from"] = json!("2026-11-24T00:07:00Z");
+    later["data"]["ttl_ms"] = json!(1);
+    log.submit(&[snapshot("c-1", &first), later]).unwrap();
+    for round in ["live", "told-again"] {
+        let id = |name: &str| format!("{round}-{name}");
+        assert_eq!(flags(&log, &[done(&id("1"), before, &first)]), NONE);
+        assert_eq!(flags(&log, &[done(&id("2"), before, &second)]), changed);
+        assert_eq!(flags(&log, &[done(&id("3"), after, &second)]), NONE, "a ttl ends no approval");
+        assert_eq!(flags(&log, &[done(&id("4"), after, &first)]), changed);
+        log.reopen();
+    }
+
+    // What was in force is taken back, and what was before it does not come back with it.
+    let mut rejected = snapshot("c-3", &first);
+    rejected["data"]["review_status"] = json!("rejected");
+    log.submit(&[rejected]).unwrap();
+    for round in ["live", "told-again"] {
+        let id = |name: &str| format!("rejected-{round}-{name}");
+        assert_eq!(flags(&log, &[done(&id("1"), before, &first)]), missing);
+        log.reopen();
+    }
+    log.submit(&[snapshot("c-4", &first)]).unwrap();
+    log.reopen();
+    assert_eq!(flags(&log, &[done("again-1", before, &first)]), NONE);
+    assert_eq!(flags(&log, &[done("again-2", after, &second)]), changed, "the newest word counts");
+
+    // What is taken back before its moment comes leaves what counts until then.
+    let mut pending = snapshot("c-5", &second);
+    pending["data"]["effective_from"] = json!("2026-11-24T00:12:00Z");
+    let mut never = snapshot("c-6", &second);
+    never["data"]["review_status"] = json!("rejected");
+    log.submit(&[pending, never]).unwrap();
+    for id in ["never-live", "never-told-again"] {
+        assert_eq!(flags(&log, &[done(id, "2026-11-24T00:13:00Z", &first)]), NONE);
+        log.reopen();
+    }
+}
+
 #[test]
 fn a_schema_can_neither_reach_out_nor_hold_up_the_writer() {
     let log = begun();

@@ -43,7 +43,11 @@ pub(super) fn check(
     };
     let Some(server) = &invocation.server else { return Ok(()) };
     let catalog = look.catalog(server)?;
-    let Some(offer) = catalog.approved.as_ref().or(catalog.latest.as_ref()) else { return Ok(()) };
+    let offer = match catalog.in_force(case.at()) {
+        Some(decision) => decision.approved.as_ref(),
+        None => catalog.latest.as_ref(),
+    };
+    let Some(offer) = offer else { return Ok(()) };
     let Some(defined_at) = offer.defined_at else { return Ok(()) };
     if !offer.tools.contains_key(&invocation.tool) {
         return Ok(());

@@ -124,7 +124,7 @@ object! {
     ToolCatalogSnapshot {
         /// A digest of all definitions.
         catalog_digest: Digest,
-        /// From when on it counts.
+        /// From when on its approval counts; at once if left out.
         effective_from: Option<Timestamp>,
         /// The digest of the catalog that it replaces.
         replaces: Option<Digest>,
@@ -136,7 +136,8 @@ object! {
         server: Name,
         /// The tools.
         tools: OneOrMore<ToolDefinition>,
-        /// How long it counts, in milliseconds.
+        /// For how many milliseconds it may be taken for what the server offers without asking again. No
+        /// approval ends with it.
         ttl_ms: Option<u64>,
         /// The server's version.
         version: Option<Name>,
