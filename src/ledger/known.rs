@@ -305,7 +305,7 @@ impl Look<'_> {
     }
 
     /// Where content was last said to be erased since the ledger was opened.
-    pub(super) fn erased(&self) -> Option<u64> {
+    fn erased(&self) -> Option<u64> {
         self.changes.erased.or(self.known.erased)
     }
 

@@ -53,7 +53,7 @@ pub(super) fn check(
         return Ok(());
     }
     let key = format!("{} {defined_at} {}", offer.seq, &*invocation.tool);
-    let read = || schema(offer, defined_at, &invocation.tool, look.erased(), evidence);
+    let read = || schema(offer, defined_at, &invocation.tool, evidence);
     if let Some(schema) = look.schema(&key, read)?
         && arguments(&part.bytes).is_some_and(|arguments| schema.refutes(&arguments))
     {
@@ -74,11 +74,8 @@ fn schema(
     offer: &Offer,
     defined_at: u64,
     tool: &str,
-    erased: Option<u64>,
     evidence: &impl Evidence,
 ) -> Result<Option<Arc<Schema>>, SubmitError> {
-    // What is erased goes with the record that says so: once that is on disk, it is gone.
-    erased.map(|seq| evidence.record(seq)).transpose()?;
     let (bytes, _) = evidence.record(offer.seq)?;
     let entry = known::parse(offer.seq, &bytes)?;
     let Data::ToolCatalogSnapshot(snapshot) = &*entry.data else { return Ok(None) };
