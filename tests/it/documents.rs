@@ -121,6 +121,47 @@ fn described(document: &Value, method: &str, path: &str, answer: &Answer) {
     }
 }
 
+/// What is read: a path, its query, and the status of the answer.
+const READS: &[(&str, &str, u16)] = &[
+    ("/v1/ledgers", "", 200),
+    ("/v1/ledgers/{ledger}", "", 200),
+    ("/v1/ledgers/{ledger}/records/{id}", "", 200),
+    ("/v1/ledgers/{ledger}/records/{id}/why", "", 200),
+    ("/v1/ledgers/{ledger}/records/{id}/why", "?limit=2&depth=9", 200),
+    ("/v1/ledgers/{ledger}/records/{id}/why", "?after=x", 400),
+    ("/v1/ledgers/{ledger}/records/{id}/effects", "", 200),
+    ("/v1/ledgers/{ledger}/records/{id}/effects", "?limit=1&after=5-1", 200),
+    ("/v1/ledgers/{ledger}/records/{id}/proof", "", 200),
+    ("/v1/ledgers/{ledger}/records/{id}/proof", "?format=json", 200),
+    ("/v1/ledgers/{ledger}/proof/consistency", "?from=1", 200),
+    ("/v1/ledgers/{ledger}/proof/consistency", "?from=0", 400),
+    ("/v1/ledgers/{ledger}/sessions/{id}", "", 404),
+    ("/v1/ledgers/{ledger}/export", "", 200),
+    ("/v1/ledgers/{ledger}/export", "?format=csv&after=1", 200),
+    ("/v1/ledgers/{ledger}/export", "?format=pdf", 400),
+    ("/v1/ledgers/{ledger}/accesses", "", 200),
+    ("/v1/ledgers/{ledger}/policy", "", 200),
+    ("/v1/ledgers/{ledger}/erasures", "", 200),
+    ("/v1/ledgers/{ledger}/holds", "", 200),
+    ("/v1/ledgers/{ledger}/catalogs", "?server=bank", 200),
+    ("/v1/ledgers/{ledger}/catalogs", "", 400),
+    ("/v1/ledgers/{ledger}/catalogs/diff", "?from=prompt-1&to=prompt-1", 404),
+    ("/v1/ledgers/{ledger}/catalogs/diff", "?from=prompt-1&to=nothing", 404),
+    ("/v1/ledgers/{ledger}/searches", "", 200),
+    ("/v1/ledgers/{ledger}/searches/{name}", "", 200),
+    ("/v1/ledgers/{ledger}/searches/{name}/poll", "?limit=2", 200),
+    ("/v1/tokens", "", 200),
+    ("/tlog/{ledger}/checkpoint", "", 200),
+    ("/tlog/{ledger}/checkpoints", "", 200),
+    ("/tlog/{ledger}/log.vkey", "", 200),
+    ("/tlog/{ledger}/archive.json", "", 200),
+    ("/tlog/{ledger}/tile/{path}", "", 200),
+    ("/tlog/{ledger}/content/{path}", "", 404),
+    ("/healthz", "", 204),
+    ("/readyz", "", 204),
+    ("/openapi.json", "", 200),
+];
+
 #[test]
 fn what_the_server_answers_is_as_described() {
     let server = Server::new();
@@ -145,47 +186,8 @@ fn what_the_server_answers_is_as_described() {
     assert_eq!(call("GET", saved, "", ""), 404);
     assert_eq!(call("PUT", saved, "", "{}"), 201);
     assert_eq!(call("PUT", saved, "", r#"{"format":"csv"}"#), 200);
-    let reads = [
-        ("/v1/ledgers", "", 200),
-        ("/v1/ledgers/{ledger}", "", 200),
-        ("/v1/ledgers/{ledger}/records/{id}", "", 200),
-        ("/v1/ledgers/{ledger}/records/{id}/why", "", 200),
-        ("/v1/ledgers/{ledger}/records/{id}/why", "?limit=2&depth=9", 200),
-        ("/v1/ledgers/{ledger}/records/{id}/why", "?after=x", 400),
-        ("/v1/ledgers/{ledger}/records/{id}/effects", "", 200),
-        ("/v1/ledgers/{ledger}/records/{id}/effects", "?limit=1&after=5-1", 200),
-        ("/v1/ledgers/{ledger}/records/{id}/proof", "", 200),
-        ("/v1/ledgers/{ledger}/records/{id}/proof", "?format=json", 200),
-        ("/v1/ledgers/{ledger}/proof/consistency", "?from=1", 200),
-        ("/v1/ledgers/{ledger}/proof/consistency", "?from=0", 400),
-        ("/v1/ledgers/{ledger}/sessions/{id}", "", 404),
-        ("/v1/ledgers/{ledger}/export", "", 200),
-        ("/v1/ledgers/{ledger}/export", "?format=csv&after=1", 200),
-        ("/v1/ledgers/{ledger}/export", "?format=pdf", 400),
-        ("/v1/ledgers/{ledger}/accesses", "", 200),
-        ("/v1/ledgers/{ledger}/policy", "", 200),
-        ("/v1/ledgers/{ledger}/erasures", "", 200),
-        ("/v1/ledgers/{ledger}/holds", "", 200),
-        ("/v1/ledgers/{ledger}/catalogs", "?server=bank", 200),
-        ("/v1/ledgers/{ledger}/catalogs", "", 400),
-        ("/v1/ledgers/{ledger}/catalogs/diff", "?from=prompt-1&to=prompt-1", 404),
-        ("/v1/ledgers/{ledger}/catalogs/diff", "?from=prompt-1&to=nothing", 404),
-        ("/v1/ledgers/{ledger}/searches", "", 200),
-        ("/v1/ledgers/{ledger}/searches/{name}", "", 200),
-        ("/v1/ledgers/{ledger}/searches/{name}/poll", "?limit=2", 200),
-        ("/v1/tokens", "", 200),
-        ("/tlog/{ledger}/checkpoint", "", 200),
-        ("/tlog/{ledger}/checkpoints", "", 200),
-        ("/tlog/{ledger}/log.vkey", "", 200),
-        ("/tlog/{ledger}/archive.json", "", 200),
-        ("/tlog/{ledger}/tile/{path}", "", 200),
-        ("/tlog/{ledger}/content/{path}", "", 404),
-        ("/healthz", "", 204),
-        ("/readyz", "", 204),
-        ("/openapi.json", "", 200),
-    ];
-    for (path, query, status) in reads {
-        assert_eq!(call("GET", path, query, ""), status, "{path}");
+    for (path, query, status) in READS {
+        assert_eq!(call("GET", path, query, ""), *status, "{path}");
     }
     let session = server.get("/v1/ledgers/main/sessions/s-1", &all);
     described(&document, "GET", "/v1/ledgers/{ledger}/sessions/{id}", &session);

@@ -87,11 +87,11 @@ fn what_only_looks_like_a_secret_stays_in_urls_and_labels() {
 #[test]
 fn what_is_left_of_a_url_or_a_label_is_one_within_its_limits() {
     let log = TestLog::new();
-    let long = |start: String, max: usize| format!("{start}{}", "/".repeat(max - start.len()));
+    let padded = |start: String, max: usize| format!("{start}{}", "/".repeat(max - start.len()));
     let left = [
         // The mark is longer than what it takes the place of.
         (
-            long("https://h.example/?next=db://a:Xy9@b".to_owned(), URL_BYTES_MAX),
+            padded("https://h.example/?next=db://a:Xy9@b".to_owned(), URL_BYTES_MAX),
             "https://h.example/[redacted]",
         ),
         // Without the secret, a name and a password would stand before the host.
@@ -100,7 +100,7 @@ fn what_is_left_of_a_url_or_a_label_is_one_within_its_limits() {
         (format!("{}://host/a", aws_key()), "redacted://[redacted]"),
     ];
     for (number, (url, left)) in (1..).zip(left) {
-        let labels = json!({ "db": long("db://a:Xy9@b".to_owned(), LABEL_VALUE_BYTES_MAX) });
+        let labels = json!({ "db": padded("db://a:Xy9@b".to_owned(), LABEL_VALUE_BYTES_MAX) });
         let (url, labels, flagged) = sealed(&log, &call(number, &url, &labels));
         assert_eq!((&*url, labels, flagged), (left, json!({ "db": "[redacted]" }), true));
     }
