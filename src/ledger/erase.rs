@@ -203,20 +203,7 @@ impl Ledger {
 
     /// The records that say what was erased, the newest first, at most `limit`, below a seq.
     pub fn erasures(&self, below: u64, limit: usize) -> Result<Vec<SeqEntry>, Error> {
-        let view = self.view();
-        let mut below = below.min(view.size());
-        let mut found = Vec::new();
-        while found.len() < limit {
-            let Some(seq) = self.shared.reader.newest_of_subject(Subject::Erasures, below)? else {
-                break;
-            };
-            below = seq;
-            let Some(bytes) = view.entry(seq)? else { continue };
-            if is_erasure(known::parse(seq, &bytes)?.kind) {
-                found.push((seq, bytes));
-            }
-        }
-        Ok(found)
+        self.view().newest(Subject::Erasures, below, limit, |entry| is_erasure(entry.kind))
     }
 
     /// Commits one portion with the record that tells of it.
@@ -289,10 +276,8 @@ impl Ledger {
 
     /// The last purge: its seq, and the moment up to which it came.
     fn newest_purge(&self, view: &View) -> Result<Option<(u64, Timestamp)>, Error> {
-        let mut below = view.size();
-        while let Some(seq) = self.shared.reader.newest_of_subject(Subject::Erasures, below)? {
-            below = seq;
-            let Some(bytes) = view.entry(seq)? else { continue };
+        for entry in self.shared.reader.newest_of_subject(Subject::Erasures, view.size()) {
+            let (seq, bytes) = entry?;
             if let Data::RetentionPurge(purge) = known::parse(seq, &bytes)?.data.as_ref() {
                 return Ok(Some((seq, purge.before)));
             }

@@ -177,11 +177,11 @@ impl Known {
     }
 
     /// The last snapshot of a server below a seq.
-    fn newest_catalog(&self, server: &str, mut below: u64) -> Result<Option<u64>, Error> {
-        while let Some(seq) = self.reader.newest_of_subject(Subject::Catalog(server), below)? {
-            below = seq;
-            let of_server = |told: &Told<'_>| matches!(told.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server);
-            if self.fold_one(seq, of_server, |_| ())? {
+    fn newest_catalog(&self, server: &str, below: u64) -> Result<Option<u64>, Error> {
+        for entry in self.reader.newest_of_subject(Subject::Catalog(server), below) {
+            let (seq, bytes) = entry?;
+            if matches!(&*parse(seq, &bytes)?.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server)
+            {
                 return Ok(Some(seq));
             }
         }
@@ -351,10 +351,8 @@ pub struct PolicyChange {
 
 /// The policy that the store's records leave in force, if any of them has one.
 pub(super) fn policy_in(reader: &Reader) -> Result<Option<PolicyChange>, Error> {
-    let mut below = u64::MAX;
-    while let Some(seq) = reader.newest_of_subject(Subject::Policy, below)? {
-        below = seq;
-        let Some(bytes) = reader.entry(seq)? else { continue };
+    for entry in reader.newest_of_subject(Subject::Policy, u64::MAX) {
+        let (seq, bytes) = entry?;
         let entry = parse(seq, &bytes)?;
         if let Data::ConfigChange(change) = &*entry.data
             && let Some(policy) = &change.policy

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Error, SubmitError, known};
 use crate::canon::TreeHash;
 use crate::proof::{self, Tree};
-use crate::record::{Data, Flag, Severity, Subject};
+use crate::record::{Data, Entry, Flag, Severity, Subject};
 use crate::seal::SignedCheckpoint;
 use crate::store::{self, BatchHeader, Committed, Reader, StoredPart};
 
@@ -287,14 +287,26 @@ impl View {
 
     /// The snapshots of a server's catalogs below this seq, the newest first, at most `limit`.
     pub fn catalogs(&self, server: &str, below: u64, limit: usize) -> Result<Vec<SeqEntry>, Error> {
-        let (mut found, mut below) = (Vec::new(), below.min(self.size()));
-        while found.len() < limit {
-            let subject = Subject::Catalog(server);
-            let Some(seq) = self.reader.newest_of_subject(subject, below)? else { break };
-            below = seq;
-            let Some(bytes) = self.reader.entry(seq)? else { continue };
-            if matches!(&*known::parse(seq, &bytes)?.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server)
-            {
+        self.newest(Subject::Catalog(server), below, limit, |entry| {
+            matches!(&*entry.data, Data::ToolCatalogSnapshot(catalog) if &*catalog.server == server)
+        })
+    }
+
+    /// The entries of a subject below this seq that `is_one`, the newest first, at most `limit`.
+    pub(super) fn newest(
+        &self,
+        subject: Subject<'_>,
+        below: u64,
+        limit: usize,
+        is_one: impl Fn(&Entry<'_>) -> bool,
+    ) -> Result<Vec<SeqEntry>, Error> {
+        let mut found = Vec::new();
+        for entry in self.reader.newest_of_subject(subject, below.min(self.size())) {
+            if found.len() >= limit {
+                break;
+            }
+            let (seq, bytes) = entry?;
+            if is_one(&known::parse(seq, &bytes)?) {
                 found.push((seq, bytes));
             }
         }

@@ -1,5 +1,6 @@
 //! Reading what was committed. A reader can be cloned and used from any thread.
 
+use std::iter;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -194,14 +195,25 @@ impl Reader {
         self.inner.index.find(Space::Subjects, subject.lookup_key(), seqs, limit)
     }
 
-    /// The last seq below `below` of a record that may change the state of this subject: read it and
-    /// compare, and ask again below it if it does not.
+    /// The entries below `below` that may change the state of this subject, the newest first: compare
+    /// each. After an error there is nothing more to ask for.
     pub fn newest_of_subject(
         &self,
         subject: Subject<'_>,
-        below: u64,
-    ) -> Result<Option<u64>, Error> {
-        self.inner.index.find_newest(Space::Subjects, subject.lookup_key(), below)
+        mut below: u64,
+    ) -> impl Iterator<Item = Result<(u64, Arc<[u8]>), Error>> {
+        let key = subject.lookup_key();
+        iter::from_fn(move || {
+            loop {
+                match self.inner.index.find_newest(Space::Subjects, key, below).transpose()? {
+                    Ok(seq) => below = seq,
+                    Err(error) => return Some(Err(error)),
+                }
+                if let Some(entry) = self.entry(below).transpose() {
+                    return Some(entry.map(|bytes| (below, bytes)));
+                }
+            }
+        })
     }
 
     /// The first seqs below `size` of the records that name the record at `seq` as a cause, in order,
