@@ -23,7 +23,9 @@
 //! | canon  | one value, one byte string, one digest | - | blake3 sha2 hmac serde_json_canonicalizer |
 //! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | caseless |
 //! | secrets | finds secrets in content, by rules as data | canon | regex aho_corasick |
-//! | capture | foreign formats to Drafts: token claims | canon record | - |
+//! | capture | foreign formats to Drafts: token claims, OpenTelemetry | canon record | opentelemetry_proto prost |
+//! | spool  | a bounded queue on disk: what was taken is durable until it is settled | files | - |
+//! | intake | telemetry waits here, durably, until it can be told as records | canon record capture files spool store ledger | - |
 //! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |
 //! | seal   | keys, signed notes, checkpoints, cosignatures | canon proof | ed25519_dalek |
 //! | verify | what an auditor checks, from bytes alone; findings | canon record proof seal | rayon |
@@ -33,8 +35,9 @@
 //! | search | an index derived from the store, rebuilt at will; the query language | canon record store | tantivy |
 //! | watch  | follows a ledger: what is missing, what looks wrong, and who is told | canon record files store ledger | ureq |
 //! | access | who may do what: tokens and roles; tokens of others | canon files | jsonwebtoken |
-//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search watch access capture | axum axum_server tower tower_http csv |
-//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access capture http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
+//! | http   | the JSON API, tiles, tokens and limits over HTTP | canon record proof seal files ledger search watch access capture intake | axum axum_server tonic tower tower_http csv |
+//! | proxy  | stands between an agent and what it calls, and tells what passes: MCP, model APIs | canon record capture files spool | hyper hyper_rustls |
+//! | cli    | commands, configuration, wiring, progress and tables | canon record proof seal verify files store ledger search access capture proxy http | clap anyhow indicatif toml ureq comfy_table termtree anstyle |
 
 pub mod access;
 pub mod canon;

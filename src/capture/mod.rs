@@ -1,4 +1,4 @@
-//! Foreign formats to Drafts: the claims of tokens.
+//! Foreign formats to Drafts: the claims of tokens, and OpenTelemetry ([`otlp`]).
 //!
 //! Who acts for whom stands in tokens in several ways, two of them the exact inverse of one another. So
 //! the direction is never guessed: the sender names the profile by which the claims are read
@@ -8,5 +8,6 @@
 //! [`claims`].
 
 pub mod claims;
+pub mod otlp;
 
 pub use claims::{Asked, ClaimError, Profile};
