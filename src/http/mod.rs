@@ -28,6 +28,7 @@ mod identity_routes;
 mod indexes;
 mod ledgers;
 mod openapi;
+mod operation_routes;
 mod overseeing;
 mod policy;
 mod preflight;
