@@ -45,12 +45,15 @@ mod rules_routes;
 mod saved;
 mod search;
 mod serve;
+mod stated;
 mod streaming;
 mod tokens;
 mod trace;
 mod watchers;
 mod webhook_routes;
 mod webhooks;
+mod workos;
+mod workos_routes;
 
 pub use app::{App, Limits};
 pub use openapi::document;

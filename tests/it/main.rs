@@ -36,3 +36,4 @@ mod tidy;
 mod trace;
 mod vectors;
 mod watch;
+mod workos;
