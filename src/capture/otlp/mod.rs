@@ -6,8 +6,15 @@
 //! and the ids of tool calls, never from span parentage alone.
 
 mod assemble;
+mod draft;
 mod item;
 mod known;
+pub mod mapping;
+mod messages;
+mod plan;
+mod read;
+mod tell;
+mod trace;
 
 pub use assemble::{assemble, covers, is_loose, sessions};
 pub use item::{Attributes, Group, Item, Log, Scope, Sender, Span, SpanEvent, SpanId, SpanKind};
