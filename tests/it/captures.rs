@@ -174,6 +174,10 @@ fn tell(posts: &[Post]) -> Vec<Seen> {
             known.begin(&session);
         }
         let drafts = assemble(items, &sender, &mut known);
+        for draft in drafts.iter().filter(|draft| draft.user.is_some()) {
+            let event = whence::record::Event::try_from(draft.clone());
+            assert!(event.is_ok(), "{:?}: {:?}", draft.id, event.err());
+        }
         told.extend(drafts.iter().map(|draft| Seen::of(&serde_json::to_value(draft).unwrap())));
         assert!(assemble(items, &sender, &mut known).is_empty(), "told twice");
     }

@@ -128,13 +128,19 @@ pub(super) fn is_captured(messages: &[Message]) -> bool {
     })
 }
 
+/// Members that a message is wrapped in: `OpenInference`, `LangChain`.
+const WRAPPERS: [&str; 3] = ["message", "data", "kwargs"];
+
 fn list(values: Vec<Value>, voice: Voice) -> Vec<Message> {
     // LangChain: one list of messages for each prompt of a batch.
     if let [Value::Array(inner)] = values.as_slice() {
         return list(inner.clone(), voice);
     }
     let is_part = |value: &Value| match value {
-        Value::Object(members) => members.get("role").is_none() && role_of(members).is_none(),
+        Value::Object(members) => {
+            let wrapped = WRAPPERS.iter().any(|name| members.contains_key(*name));
+            !wrapped && members.get("role").is_none() && role_of(members).is_none()
+        }
         _ => true,
     };
     if values.iter().all(is_part) {
@@ -145,8 +151,7 @@ fn list(values: Vec<Value>, voice: Voice) -> Vec<Message> {
 }
 
 fn object(mut members: Map<String, Value>, voice: Voice) -> Vec<Message> {
-    for name in ["message", "data", "kwargs"] {
-        // A wrapper around the message: OpenInference, LangChain.
+    for name in WRAPPERS {
         if let Some(Value::Object(inner)) = members.get(name).cloned() {
             let mut inner = inner;
             for outer in ["type", "role", "finish_reason", "id"] {
