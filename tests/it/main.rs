@@ -37,3 +37,4 @@ mod tidy;
 mod trace;
 mod vectors;
 mod watch;
+mod workos;
