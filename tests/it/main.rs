@@ -12,6 +12,7 @@
 
 mod accesses;
 mod api;
+mod captures;
 mod catalogs;
 mod cli;
 mod config;

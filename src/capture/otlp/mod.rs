@@ -6,10 +6,22 @@
 //! and the ids of tool calls, never from span parentage alone.
 
 mod assemble;
+mod decode;
+mod decode_json;
+mod decode_protobuf;
+mod draft;
 mod item;
 mod known;
+pub mod mapping;
+mod messages;
+mod plan;
+mod read;
+mod tell;
+mod trace;
+mod wire;
 
 pub use assemble::{assemble, covers, is_loose, sessions};
+pub use decode::{DecodeError, Decoded, Encoding, Signal, decode};
 pub use item::{Attributes, Group, Item, Log, Scope, Sender, Span, SpanEvent, SpanId, SpanKind};
 pub use item::{TraceId, What};
 pub use known::Known;
