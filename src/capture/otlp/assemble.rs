@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::coding;
 use super::draft::{self, Parts};
 use super::item::{Item, Sender};
 use super::known::{self, Conversation, Known};
@@ -25,7 +26,9 @@ use crate::record::{Cause, Draft, RecordId, Rel};
 /// The sessions that items belong to. [`Known`] must have them before [`assemble`] is asked.
 pub fn sessions(items: &[Item], sender: &Sender) -> BTreeSet<String> {
     let trace = Trace::new(items);
-    (0..trace.seen.len()).map(|place| session_of(&trace, place, sender)).collect()
+    let spans = (0..trace.seen.len()).map(|place| session_of(&trace, place, sender));
+    let logs = trace.stray.iter().filter_map(|(_, log)| coding::session(log, sender));
+    spans.chain(logs).collect()
 }
 
 /// Makes records of items that belong together, each with an id that depends on the items alone, in
@@ -35,6 +38,7 @@ pub fn assemble(items: &[Item], sender: &Sender, known: &mut Known) -> Vec<Draft
     let trace = Trace::new(items);
     let plan = Plan::new(&trace);
     let mut teller = Teller { trace: &trace, sender, known, told: Vec::new(), waiting: Vec::new() };
+    teller.catalogs();
     for place in &plan.orphans {
         teller.tool(*place, 0, &Asked::of_run(&trace, *place), None);
     }
@@ -43,6 +47,8 @@ pub fn assemble(items: &[Item], sender: &Sender, known: &mut Known) -> Vec<Draft
     }
     teller.settle(u64::MAX);
     teller.calls_of_nobody();
+    teller.rest();
+    teller.logs();
     teller.told
 }
 
@@ -149,14 +155,16 @@ impl Teller<'_, '_> {
     fn window(&mut self, model: &ModelCall, seen: &Seen<'_>) -> Window {
         let mut window = Window::default();
         let repeated = self.repeated_prompts(model, seen);
+        let own = draft::id(&seen.span.trace_id, &seen.span.span_id, "o");
+        let own = own.as_ref().map_or("", RecordId::as_str);
+        let heard = self.conversation(model.place).repeated(&model.input, own);
         let mut open: Vec<usize> = Vec::new();
         for (index, message) in model.input.iter().enumerate() {
             if message.role == Voice::Assistant {
-                let output = self.heard(model.place, index, message, &mut window);
+                let known = heard.get(index).cloned().flatten();
+                let output = known.or_else(|| self.heard(model.place, index, message, &window));
                 let conversation = self.conversation(model.place);
-                open = output
-                    .map(|output| conversation.calls_of(&output).collect())
-                    .unwrap_or_default();
+                open = output.map(|output| conversation.calls_of(&output)).unwrap_or_default();
                 continue;
             }
             for (number, part) in message.parts.iter().enumerate() {
@@ -209,7 +217,9 @@ impl Teller<'_, '_> {
             };
             if let Some(said) = conversation.prompts.iter().rev().find(fits) {
                 taken.push(&said.id);
-                found[index] = Some(said.id.clone());
+                if let Some(found) = found.get_mut(index) {
+                    *found = Some(said.id.clone());
+                }
             }
         }
         found
@@ -230,21 +240,16 @@ impl Teller<'_, '_> {
         self.tell((place, &part, seen.span.start_ns), data, content, &[], false)
     }
 
-    /// Finds the output that a message of a history repeats, or tells what the history says of one that
-    /// nobody saw.
+    /// Tells what a history says of an output that nobody saw.
     fn heard(
         &mut self,
         place: usize,
         index: usize,
         message: &Message,
-        window: &mut Window,
+        window: &Window,
     ) -> Option<RecordId> {
         let calls: Vec<_> = message.calls().collect();
-        let text = message.text();
-        if let Some(known) = self.conversation(place).repeated(text.as_deref(), &calls) {
-            return Some(known);
-        }
-        if text.is_none() && calls.is_empty() {
+        if message.text().is_none() && calls.is_empty() {
             return None;
         }
         let seen = self.trace.seen.get(place)?;

@@ -107,7 +107,8 @@ fn canonical(value: &Value) -> Option<(Json, usize)> {
     Some((json, bytes))
 }
 
-fn exact(value: &Value) -> Value {
+/// The value with integers that RFC 8785 would change as texts.
+pub(super) fn exact(value: &Value) -> Value {
     match value {
         Value::Number(number) => {
             let max = INTEGER_MAX;

@@ -47,7 +47,9 @@ impl Teller<'_, '_> {
         let confidence = if inferred { LinkConfidence::Inferred } else { LinkConfidence::Stated };
         told.id = Some(id.clone());
         told.user = self.user(place);
-        told.session = Some(self.session(place));
+        // What a server offers is nobody's in particular, unless somebody is named.
+        let of_nobody = told.user.is_none() && !told.kind().rules().session;
+        told.session = (!of_nobody).then(|| self.session(place));
         told.agent = self.agent(place);
         told.delegation = self.trace.said(place, Field::Delegation).map(ExternalId::from);
         told.causes = causes.iter().cloned().collect();
