@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -12,8 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from whence import Client
+
+settings.register_profile("here", database=None)
+settings.load_profile("here")
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -63,13 +68,12 @@ class Server:
             )
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            try:
+            with contextlib.suppress(httpx.HTTPError):
                 httpx.get(f"{self.url}/healthz")
                 return
-            except httpx.HTTPError:
-                if self._process.poll() is not None:
-                    break
-                time.sleep(0.02)
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
         raise AssertionError(f"the server does not start: {self._log.read_text()}")
 
     def kill(self) -> None:

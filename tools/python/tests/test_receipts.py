@@ -209,13 +209,14 @@ def test_entries_are_compared_with_what_was_sent(server: Server) -> None:
         receipt = client.post(record)
         complete = {**record, "id": receipt.id}
         client.confirm(complete, receipt)
-        for change in (
+        changes: list[dict[str, Any]] = [
             {"labels": {"env": "test"}},
             {"user": {"id": "bob@example.com", "type": "human"}},
             {"occurred_at": "2026-11-24T00:06:14.121Z"},
             {"content": {"text": {"amount": 1.5}}},
             {"content": {}},
-        ):
+        ]
+        for change in changes:
             with pytest.raises(ReceiptError):
                 client.confirm({**complete, **change}, receipt)
 

@@ -121,7 +121,7 @@ class _Turn:
     """Where a conversation stands. Tasks that belong together share one."""
 
     trigger: str | None = None
-    trigger_kind: str | None = None
+    prompt: str | None = None
     output: str | None = None
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     """Calls that an output asked for and that were not made yet: id, name, the output."""
@@ -131,11 +131,11 @@ class _Turn:
 
     def copy(self) -> _Turn:
         with self.lock:
-            return _Turn(self.trigger, self.trigger_kind, self.output, list(self.calls), list(self.window))
+            return _Turn(self.trigger, self.prompt, self.output, list(self.calls), list(self.window))
 
     def said(self, id: str, kind: str) -> None:
         with self.lock:
-            self.trigger, self.trigger_kind = id, kind
+            self.trigger = id
             self.window.append((id, kind))
 
     def claim(self, name: str, call_id: str | None) -> tuple[str | None, str | None]:
@@ -417,7 +417,7 @@ class Session:
         with frame.turn.lock:
             frame.turn.window.append((id, "prompt"))
             if role == "user" or frame.turn.trigger is None:
-                frame.turn.trigger, frame.turn.trigger_kind = id, "prompt"
+                frame.turn.trigger = frame.turn.prompt = id
                 frame.turn.output = None
                 frame.turn.calls.clear()
         return id
@@ -501,9 +501,7 @@ class Session:
         call_id, output = call_id if call_id is not None else frame.call_id, None
         if call_id is not None or frame.tool is None:  # what a tool calls, no model asked for
             call_id, output = turn.claim(name, call_id)
-        trigger = output or turn.output
-        if trigger is None and turn.trigger_kind in ("prompt", "handoff"):
-            trigger = turn.trigger
+        trigger = output or turn.output or turn.prompt
         if trigger is None:
             raise UsageError(f"nothing triggered the tool {name}: record a prompt or a model output first")
         nested = frame.tool._results if frame.tool else []
@@ -627,7 +625,7 @@ class Session:
     def _grant(self, grant: Grant, frame: _Frame) -> str:
         name = grant.id or new_id()
         now = datetime.datetime.now(datetime.timezone.utc)
-        cause = frame.turn.trigger if frame.turn.trigger_kind == "prompt" else self._start
+        cause = frame.turn.prompt or self._start
         data = {
             "delegation": name,
             "issuer": grant.issuer or self.sink.source.producer,

@@ -106,6 +106,7 @@ class _Recorder(Sink):
         self._flushing = 0
         self._closing = self._closed = False
         self._problem: Exception | None = None
+        self._told = 0.0
         self._halted: ReceiptError | None = None
         self._refused: RefusedFile | None = None
         if self._spool is not None:
@@ -254,6 +255,14 @@ class _Recorder(Sink):
         if self._on_refused is not None:
             _told(self._on_refused, record, problem)
 
+    def _failed(self, problem: Exception) -> None:
+        """Says that records wait, when that is news."""
+        now = time.monotonic()
+        if str(problem) != str(self._problem) or now - self._told >= 60:
+            log.warning("records wait: %s", problem)
+            self._told = now
+        self._problem = problem
+
     def _unsent(self) -> Unsent | None:
         with self._lock:
             pending = self._into - self._done
@@ -349,8 +358,7 @@ class Recorder(_Recorder):
                     self._lock.notify_all()
                 return
             except Exception as problem:
-                log.warning("records wait: %s", problem)
-                self._problem = problem
+                self._failed(problem)
                 pause = self._retries.pause(attempt, getattr(problem, "retry_after", None))
                 attempt += 1
             with self._lock:
@@ -525,8 +533,7 @@ class AsyncRecorder(_Recorder):
                 self._progress.set()
                 return
             except Exception as problem:
-                log.warning("records wait: %s", problem)
-                self._problem = problem
+                self._failed(problem)
                 pause = self._retries.pause(attempt, getattr(problem, "retry_after", None))
                 attempt += 1
             self._progress.set()

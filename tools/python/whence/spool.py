@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import threading
 import time
 import zlib
@@ -31,6 +32,9 @@ from .errors import SpoolDamaged
 
 SEGMENT = 8 * 1_048_576
 _HEAD = 9
+
+# Whatever else stands in the folder is somebody else's, and is neither read nor removed.
+_LANE = re.compile(r"\d{20}-\d+-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class DiskLane:
     @classmethod
     def orphans(cls, spool: Path, *, fsync: bool) -> Iterator[DiskLane]:
         """The lanes that nobody holds, the oldest first; from now on this process holds them."""
-        for folder in sorted(path for path in spool.iterdir() if path.is_dir() and path.name[0] != "."):
+        for folder in sorted(path for path in spool.iterdir() if _LANE.fullmatch(path.name)):
             lock = _lock(folder)
             if lock is not None:
                 yield cls(folder, lock, fsync=fsync)
@@ -239,10 +243,10 @@ class DiskLane:
                 os.close(self._file)
                 self._file = None
             if self._pending == 0:
-                for path in [*self.folder.iterdir()]:
-                    if path.name != "lock":
-                        path.unlink()
-                (self.folder / "lock").unlink()
+                for segment in self._segments():
+                    self._path(segment).unlink()
+                for name in ("sent", "lock"):
+                    (self.folder / name).unlink(missing_ok=True)
                 self.folder.rmdir()
             os.close(self._lock_file)
 
@@ -253,7 +257,7 @@ class DiskLane:
         os.close(self._lock_file)
 
     def _segments(self) -> list[int]:
-        return sorted(int(path.stem) for path in self.folder.glob("*.log"))
+        return sorted(int(path.stem) for path in self.folder.glob("*.log") if path.stem.isdecimal())
 
     def _path(self, segment: int) -> Path:
         return self.folder / f"{segment:06d}.log"

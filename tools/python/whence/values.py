@@ -167,14 +167,10 @@ def _pieces(text: str, room: int) -> Iterable[str | None]:
         if limit < 1_024:
             yield None
             return
-        low, high = 0, min(len(text), limit)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if len(canonical(text[:middle])) <= limit:
-                low = middle
-            else:
-                high = middle - 1
-        piece, text = text[:low], text[low:]
+        count = min(len(text), limit)
+        while (size := len(canonical(text[:count]))) > limit:
+            count = min(count - 1, count * limit // size)
+        piece, text = text[:count], text[count:]
         room -= len(canonical(piece))
         yield piece
 
