@@ -237,7 +237,7 @@ impl Teller<'_, '_> {
         words_of(message, &mut content);
         let data = Prompt { channel: None, origin: None, role };
         let part = format!("p{index}");
-        self.tell((place, &part, seen.span.start_ns), data, content, &[], false)
+        self.tell((place, &part, seen.span.start_ns), data, content, (&[], false))
     }
 
     /// Tells what a history says of an output that nobody saw.
@@ -270,7 +270,7 @@ impl Teller<'_, '_> {
         words_of(message, &mut content);
         let causes = causes(Some(&trigger), &window.results);
         let at = (place, &*format!("h{index}"), seen.span.start_ns);
-        let output = self.tell(at, data, content, &causes, true)?;
+        let output = self.tell(at, data, content, (&causes, true))?;
         for (number, call) in calls.into_iter().enumerate() {
             let part = format!("h{index}.c{number}");
             let asked = Asked { call: call.clone(), span: None, inferred: true, is_guess: false };
@@ -332,9 +332,9 @@ impl Teller<'_, '_> {
             status: if answer.failed { Status::Error } else { Status::Unknown },
         };
         let mut content = Parts::new();
-        answer.result.iter().for_each(|result| content.put("result", result));
+        content.add("result", answer.result.as_ref());
         let completes = [Cause { id: call.id, rel: Rel::Completes }];
-        self.tell((place, &part, seen.span.start_ns), data, content, &completes, inferred)
+        self.tell((place, &part, seen.span.start_ns), data, content, (&completes, inferred))
     }
 
     /// What a model call that does not say what went in must have answered: the latest result of the
@@ -369,13 +369,13 @@ impl Teller<'_, '_> {
         let trigger = window.trigger.clone();
         if seen.span.failed && model.output.is_empty() {
             let error_type = draft::name(&seen.error_type().unwrap_or_default())?;
-            let about = [Cause { id: trigger.clone()?, rel: Rel::About }];
+            let about = [Cause { id: trigger?, rel: Rel::About }];
             let at = (model.place, "e", seen.span.end_ns);
             let mut content = Parts::new();
             if !seen.span.status_message.is_empty() {
                 content.put("message", &Value::from(seen.span.status_message.as_str()));
             }
-            self.tell(at, ErrorReport { error_type }, content, &about, window.inferred);
+            self.tell(at, ErrorReport { error_type }, content, (&about, window.inferred));
             return None;
         }
         let reasons =
@@ -418,20 +418,20 @@ impl Teller<'_, '_> {
         }
         let causes = causes(trigger.as_ref(), &window.results);
         let at = (model.place, "o", seen.span.end_ns);
-        self.tell(at, data, content, &causes, window.inferred)
+        self.tell(at, data, content, (&causes, window.inferred))
     }
 
     /// Documents that were looked for in this trace before a model call.
     fn retrievals(&mut self, place: usize, seen: &Seen<'_>) -> Vec<RecordId> {
         let before = seen.span.start_ns;
         let session = session_of(self.trace, place, self.sender);
-        let found: Vec<usize> = (0..self.trace.seen.len())
-            .filter(|place| {
-                self.trace.role(*place) == Some(Role::Retrieval)
-                    && self.trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before)
-                    && session_of(self.trace, *place, self.sender) == session
-            })
-            .collect();
-        found.into_iter().filter_map(|place| self.retrieval(place)).collect()
+        let trace = self.trace;
+        let sender = self.sender;
+        let found = (0..trace.seen.len()).filter(|place| {
+            trace.role(*place) == Some(Role::Retrieval)
+                && trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before)
+                && session_of(trace, *place, sender) == session
+        });
+        found.filter_map(|place| self.retrieval(place)).collect()
     }
 }

@@ -166,8 +166,7 @@ impl Teller<'_, '_> {
     /// Tells a record of an event.
     fn write(
         &mut self,
-        event: &Event<'_>,
-        part: &str,
+        (event, part): (&Event<'_>, &str),
         data: impl Into<Data>,
         content: Parts,
         causes: &[Cause],
@@ -201,9 +200,9 @@ impl Teller<'_, '_> {
     /// A person typed a prompt.
     fn typed(&mut self, event: &Event<'_>) -> Option<RecordId> {
         let mut content = Parts::new();
-        event.value(WORDS).iter().for_each(|words| content.put("text", words));
+        content.add("text", event.value(WORDS).as_ref());
         let data = Prompt { channel: None, origin: None, role: PromptRole::User };
-        self.write(event, "p", data, content, &[])
+        self.write((event, "p"), data, content, &[])
     }
 
     /// What comes next would answer: the latest prompt or result, or a prompt of which nothing is known.
@@ -212,7 +211,7 @@ impl Teller<'_, '_> {
             return Some(latest);
         }
         let data = Prompt { channel: None, origin: None, role: PromptRole::User };
-        self.write(event, "p", data, Parts::new(), &[])
+        self.write((event, "p"), data, Parts::new(), &[])
     }
 
     /// The model answered.
@@ -232,8 +231,8 @@ impl Teller<'_, '_> {
             usage: event.usage(),
         };
         let mut content = Parts::new();
-        event.value(ANSWER).iter().for_each(|answer| content.put("text", answer));
-        self.write(event, "o", data, content, &causes(Some(&latest), &results))
+        content.add("text", event.value(ANSWER).as_ref());
+        self.write((event, "o"), data, content, &causes(Some(&latest), &results))
     }
 
     /// The invocation that an event is about: told before, or told now.
@@ -269,8 +268,8 @@ impl Teller<'_, '_> {
             tool: draft::name(text(&event.log.attributes, TOOL)?)?,
         };
         let mut content = Parts::new();
-        value(&run.attributes, ARGUMENTS).iter().for_each(|given| content.put("arguments", given));
-        self.write(event, "c", data, content, if kind_fits { &causes } else { &[] })
+        content.add("arguments", value(&run.attributes, ARGUMENTS).as_ref());
+        self.write((event, "c"), data, content, if kind_fits { &causes } else { &[] })
     }
 
     /// A tool ran.
@@ -280,7 +279,7 @@ impl Teller<'_, '_> {
         let success = SUCCESS.iter().find_map(|name| match attributes.get(*name)? {
             Value::Bool(success) => Some(*success),
             Value::String(text) => Some(text == "true"),
-            _ => None,
+            Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
         });
         let data = ToolResult {
             call_id: text(attributes, CALL_ID).and_then(draft::name),
@@ -293,8 +292,8 @@ impl Teller<'_, '_> {
             },
         };
         let mut content = Parts::new();
-        event.value(RESULT).iter().for_each(|result| content.put("result", result));
-        self.write(event, "r", data, content, &[Cause { id: invocation, rel: Rel::Completes }])
+        content.add("result", event.value(RESULT).as_ref());
+        self.write((event, "r"), data, content, &[Cause { id: invocation, rel: Rel::Completes }])
     }
 
     /// A person, or a setting, decided whether a tool may run.
@@ -316,10 +315,10 @@ impl Teller<'_, '_> {
                 proposed_by_type: None,
                 risk_tier: None,
             };
-            return self.write(event, "h", data, Parts::new(), &about);
+            return self.write((event, "h"), data, Parts::new(), &about);
         }
         let verdict = if allowed { Verdict::Allow } else { Verdict::Deny };
-        self.write(event, "d", decision(verdict, &source)?, Parts::new(), &about)
+        self.write((event, "d"), decision(verdict, &source)?, Parts::new(), &about)
     }
 
     /// A sandbox let a tool through, or stopped it.
@@ -328,7 +327,7 @@ impl Teller<'_, '_> {
         let outcome = text(&event.log.attributes, OUTCOME).unwrap_or_default();
         let denied = ["denied", "deny", "rejected", "blocked", "failed"].contains(&outcome);
         let verdict = if denied { Verdict::Deny } else { Verdict::Allow };
-        self.write(event, "d", decision(verdict, "sandbox")?, Parts::new(), &about)
+        self.write((event, "d"), decision(verdict, "sandbox")?, Parts::new(), &about)
     }
 
     /// How much the agent may do without asking was changed.
@@ -336,9 +335,9 @@ impl Teller<'_, '_> {
         let about = [Cause { id: self.latest(event)?, rel: Rel::About }];
         let mut content = Parts::new();
         for name in ["from_mode", "to_mode", "trigger"] {
-            event.value(&[name]).iter().for_each(|mode| content.put(name, mode));
+            content.add(name, event.value(&[name]).as_ref());
         }
-        self.write(event, "d", decision(Verdict::Allow, "permission_mode")?, content, &about)
+        self.write((event, "d"), decision(Verdict::Allow, "permission_mode")?, content, &about)
     }
 }
 

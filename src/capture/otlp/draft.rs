@@ -68,15 +68,19 @@ impl Parts {
             whole.filter(|(_, bytes)| *bytes <= CONTENT_PART_BYTES_MAX).map(|(json, _)| json);
         let json = fits.unwrap_or_else(|| {
             self.cut = true;
-            let text = match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let end =
                 (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
             Json::from_value(Value::from(text.get(..end.unwrap_or(0)).unwrap_or_default()))
         });
         self.parts.push((name.to_owned(), json));
+    }
+
+    /// Adds a part, if there is one.
+    pub(super) fn add(&mut self, name: &str, value: Option<&Value>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
     }
 
     pub(super) fn has(&self) -> bool {

@@ -83,8 +83,6 @@ pub(super) struct Invoked {
     pub(super) call_id: Option<String>,
     pub(super) tool: String,
     pub(super) arguments: Option<Words>,
-    /// The output that asked for it.
-    pub(super) output: Option<RecordId>,
     pub(super) span: Option<(TraceId, SpanId)>,
     /// What it gave back.
     pub(super) result: Option<RecordId>,
@@ -105,6 +103,7 @@ impl Conversation {
         self.ids.contains(id)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of most kinds nothing is recognised")]
     pub(super) fn note(&mut self, record: &Draft) {
         let Some(id) = record.id.clone() else { return };
         if !self.ids.insert(id.to_string()) {
@@ -139,7 +138,9 @@ impl Conversation {
                 let output = cause(Rel::TriggeredBy);
                 let said =
                     self.outputs.iter_mut().rev().find(|said| Some(&said.id) == output.as_ref());
-                said.into_iter().for_each(|said| said.calls.push(self.calls.len()));
+                if let Some(said) = said {
+                    said.calls.push(self.calls.len());
+                }
                 self.calls.push(Invoked {
                     id,
                     call_id: invocation.call_id.as_ref().map(ToString::to_string),
@@ -148,7 +149,6 @@ impl Conversation {
                         .content
                         .get("arguments")
                         .and_then(|of| arguments(of.as_value())),
-                    output,
                     span: record
                         .trace
                         .as_ref()

@@ -72,7 +72,7 @@ impl Teller<'_, '_> {
         };
         let mut content = Parts::new();
         content.put("tools", &all);
-        self.tell((place, "t", seen.span.end_ns), data, content, &[], false)
+        self.tell((place, "t", seen.span.end_ns), data, content, (&[], false))
     }
 
     /// Tells what a person was asked while a tool ran, and what they answered. Where no run is known
@@ -108,9 +108,9 @@ impl Teller<'_, '_> {
             risk_tier: None,
         };
         let mut content = Parts::new();
-        seen.value(Field::Elicited).iter().for_each(|asked| content.put("request", asked));
-        answered.iter().for_each(|answer| content.put("response", answer));
-        self.tell((place, "h", seen.span.end_ns), data, content, &[about], inferred)
+        content.add("request", seen.value(Field::Elicited).as_ref());
+        content.add("response", answered.as_ref());
+        self.tell((place, "h", seen.span.end_ns), data, content, (&[about], inferred))
     }
 }
 
