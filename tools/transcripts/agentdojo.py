@@ -9,7 +9,8 @@ same file, so that an import that is done again finds everything there already.
 | assistant | `model_output`, and a `tool_invocation` for each of its `tool_calls` |
 | tool | `tool_result` |
 
-Beside them each session has a `session_start`, a `delegation_grant` and a `session_end`.
+What ended a run (`error`) is an `error` about its last record. Beside them each session has a `session_start`, a
+`delegation_grant` and a `session_end`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Counts:
     outputs: int = 0
     calls: int = 0
     results: int = 0
+    errors: int = 0
     supplied: int = 0
     """Records that no message stands for: the session's own, and calls of which there is only a result."""
     inferred: int = 0
@@ -61,7 +63,7 @@ class Counts:
 
     @property
     def messages_and_calls(self) -> int:
-        return self.prompts + self.outputs + self.calls + self.results
+        return self.prompts + self.outputs + self.calls + self.results + self.errors
 
 
 @dataclass
@@ -176,6 +178,11 @@ class _Reader:
         self.add("grant", "delegation_grant", grant, causes=[(start, "triggered_by")])
         self.trigger = start
         self.counts.supplied += 2
+
+    def broke_off(self, error: object) -> None:
+        about = [(str(self.records[-1]["id"]), "about")]
+        self.add("error", "error", {"error_type": "run_error"}, {"message": error}, about)
+        self.counts.errors += 1
 
     def end(self) -> None:
         causes = [(self.records[0]["id"], "triggered_by")]
@@ -297,6 +304,8 @@ def read(path: str, transcript: JsonObject, model: str) -> Imported:
             reader.result(index, message)
         else:
             reader.prompt(index, role if role in ("system", "developer") else "user", message.get("content"))
+    if transcript.get("error"):
+        reader.broke_off(transcript["error"])
     reader.end()
     return Imported(
         path=path,

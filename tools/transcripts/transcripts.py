@@ -54,7 +54,7 @@ class Report:
     calls_checked: int = 0
     earlier_checked: int = 0
     earlier_reaching: list[str] = field(default_factory=list)
-    flagged: int = 0
+    flagged: tuple[int, int] = (0, 0)
     walk_seconds: float = 0.0
     walks: int = 0
 
@@ -85,7 +85,8 @@ def compare(client: Client, imported: Imported, report: Report) -> None:
     """Holds the server's view of a session against what went in: the same records, in their order, word for word."""
     messages = imported.transcript.get("messages") or []
     calls = sum(len(message.get("tool_calls") or []) for message in messages)
-    if len(imported.records) != len(messages) + calls + imported.counts.supplied:
+    errors = bool(imported.transcript.get("error"))
+    if len(imported.records) != len(messages) + calls + errors + imported.counts.supplied:
         report.lost.append(f"{imported.path}: {len(messages)} messages and {calls} calls became other records")
     stored = [
         record
@@ -137,7 +138,8 @@ def trace(client: Client, imported: Imported, report: Report) -> None:
     report.walk_seconds += time.monotonic() - began
     if outcome == "found both ways":
         report.attacks[outcome] += 1
-        report.told_by[attack.told_by] += 1
+        broken = " in a run that broke off" if attack.told_by == "later" and imported.counts.errors else ""
+        report.told_by[attack.told_by + broken] += 1
     else:
         miss(report, imported, outcome)
 
@@ -147,7 +149,8 @@ def words(client: Client, imported: Imported, attack: attacks.Attack, report: Re
     first = attack.results[0]
     outputs = [imported.outputs[index] for index in imported.outputs if index > first]
     if not outputs:
-        return "nothing after it: the transcript ends with the result"
+        broken = "the run broke off" if imported.counts.errors else "the transcript ends with the result"
+        return f"nothing after it: {broken}"
     reached = {node["id"] for node in client.why(outputs[0])["nodes"]["data"]}
     effects = {node["id"] for node in client.effects(imported.results[first])["nodes"]["data"]}
     report.walks += 2
@@ -174,7 +177,23 @@ def run(client: Client, folder: Path, limit: int | None, quick: bool) -> Report:
     for each in imported:
         if attacks.succeeded(each):
             trace(client, each, report)
+    report.flagged = flagged(client, imported)
     return report
+
+
+def flagged(client: Client, imported: Sequence[Imported]) -> tuple[int, int]:
+    """In how many sessions the ledger's own detection has found what this looks for: of those attacked with success,
+    and of the others. It follows some time behind."""
+    ours = {each.session: attacks.succeeded(each) for each in imported}
+    found: set[str] = set()
+    for _ in range(20):
+        time.sleep(0.5)
+        hits = client.search_all("kind:flag data.code:influenced_by_untrusted", limit=1_000)
+        seen = {str(hit["session"]) for hit in hits} & ours.keys()
+        if seen == found:
+            break
+        found = seen
+    return sum(ours[session] for session in found), sum(not ours[session] for session in found)
 
 
 def subset(imported: Sequence[Imported], most: int = 40) -> list[Imported]:
@@ -210,9 +229,9 @@ def subset(imported: Sequence[Imported], most: int = 40) -> list[Imported]:
     take(3, (each for each in imported if any(message.get("error") for message in each.transcript["messages"])))
     take(2, (each for each in imported if not each.calls))
     take(1, iter(sorted(imported, key=lambda each: -max(len(str(record)) for record in each.records))))
-    won = [each for each in imported if attacks.succeeded(each)]
-    for told_by in ("echo", "named", "later", "none"):
-        take(3, (each for each in won if attacks.find(each).told_by == told_by))
+    won = [(each, attacks.find(each).told_by) for each in imported if attacks.succeeded(each)]
+    for kind in ("echo", "named", "later", "none"):
+        take(3, (each for each, told_by in won if told_by == kind))
     take(most - len(taken), iter(imported))
     return list(taken.values())
 
@@ -222,6 +241,7 @@ def table(report: Report) -> str:
     counts = report.counts
     rate = report.records / report.import_seconds if report.import_seconds else 0.0
     total = sum(report.attacks.values())
+    attacked, others = report.flagged
     lines = [
         f"{report.files} transcripts, {counts['messages_and_calls']} messages and calls"
         f" ({counts['prompts']} prompts, {counts['outputs']} outputs, {counts['calls']} calls,"
@@ -241,6 +261,8 @@ def table(report: Report) -> str:
         + ", ".join(f"{name} {count}" for name, count in report.told_by.most_common()),
         f"{report.calls_checked} pairs of a result and a later injected call looked at;"
         f" {report.earlier_checked} calls from before the attack, of which {len(report.earlier_reaching)} lead to it",
+        "the ledger's own detection flagged influenced_by_untrusted in"
+        f" {attacked} of these {total} sessions, and in {others} of the {report.files - total} others",
         f"{report.walks} walks in {report.walk_seconds:.1f} s",
     ]
     lines += [f"  LOST {each}" for each in report.lost[:20]]
