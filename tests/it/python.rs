@@ -1,4 +1,5 @@
-//! The Python client: its own tests, against this build of the server.
+//! The Python client and the importer of transcripts: their own tests, against this build of the
+//! server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -50,9 +51,15 @@ fn the_python_client_passes_its_own_tests() {
 fn the_python_client_is_typed_and_tidy() {
     let cache = tempfile::tempdir().unwrap();
     let cache = cache.path().to_str().unwrap();
-    for folder in ["python"] {
+    for folder in ["python", "transcripts"] {
         succeeds(folder, "mypy", &["--cache-dir", cache]);
         succeeds(folder, "ruff", &["check", "--no-cache"]);
         succeeds(folder, "ruff", &["format", "--check", "--no-cache"]);
     }
+}
+
+/// Imports recorded runs of real agents where they are at hand, and says "skipped" otherwise.
+#[test]
+fn the_importer_of_transcripts_loses_nothing_and_finds_the_injections() {
+    succeeds("transcripts", "pytest", &[]);
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from conftest import Server, prompt
+from serving import Server, prompt
 
 from whence import (
     AsyncClient,

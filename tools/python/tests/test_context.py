@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server
+from serving import Server
 
 from whence import (
     AsyncClient,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT, Server, binary
+from serving import ROOT, Server, binary
 
 from whence import Client
 

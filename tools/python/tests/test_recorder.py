@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Server, eventually, prompt
+from serving import Server, eventually, prompt
 from test_receipts import Changing, flipped, of_receipt
 
 from whence import (
@@ -127,7 +127,7 @@ def test_an_answer_that_is_lost_leads_to_duplicates(server: Server, tmp_path: Pa
 CHILD = """
 import os, sys
 from whence import Client, Limits, Recorder
-from conftest import prompt
+from serving import prompt
 client = Client(sys.argv[1], "token-of-nobody")
 recorder = Recorder(client, sys.argv[2], fsync=True, limits=Limits(linger=60.0))
 number = 0
@@ -328,7 +328,7 @@ def test_threads_record_at_once(client: Client, tmp_path: Path) -> None:
 AT_EXIT = """
 import sys
 from whence import Client, Limits, Recorder
-from conftest import prompt
+from serving import prompt
 client = Client(sys.argv[1], sys.argv[3])
 recorder = Recorder(client, sys.argv[2], limits=Limits(linger=60.0))
 for number in range(50):
@@ -350,7 +350,7 @@ def test_at_exit_everything_is_sent(server: Server, client: Client, tmp_path: Pa
 FORKING = """
 import os, sys
 from whence import Client, Recorder
-from conftest import prompt
+from serving import prompt
 client = Client(sys.argv[1], sys.argv[3])
 recorder = Recorder(client, sys.argv[2])
 recorder.record(prompt("s-fork", "parent, before"))
