@@ -28,6 +28,7 @@ mod ledger;
 mod limits;
 mod log;
 mod producers;
+mod python;
 mod readme;
 mod refusals;
 mod rules;

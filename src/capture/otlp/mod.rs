@@ -6,6 +6,7 @@
 //! and the ids of tool calls, never from span parentage alone.
 
 mod assemble;
+mod coding;
 mod decode;
 mod decode_json;
 mod decode_protobuf;
@@ -13,6 +14,7 @@ mod draft;
 mod item;
 mod known;
 pub mod mapping;
+mod mcp;
 mod messages;
 mod plan;
 mod read;
@@ -25,3 +27,6 @@ pub use decode::{DecodeError, Decoded, Encoding, Signal, decode};
 pub use item::{Attributes, Group, Item, Log, Scope, Sender, Span, SpanEvent, SpanId, SpanKind};
 pub use item::{TraceId, What};
 pub use known::Known;
+
+#[cfg(test)]
+mod tests;
