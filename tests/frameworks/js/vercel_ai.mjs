@@ -100,6 +100,8 @@ for (const content of scenario.prompts) {
     },
   };
   const result = streams ? streamText(asked) : await generateText(asked);
+  // Its span ends with the stream.
+  if (streams) await result.consumeStream();
   answer = await result.text;
   messages.push(...(await result.response).messages);
 }
