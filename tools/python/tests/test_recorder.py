@@ -291,7 +291,7 @@ def test_a_token_that_is_wrong_keeps_everything(server: Server, tmp_path: Path) 
         recorder = Recorder(client, tmp_path, retries=QUICK)
         recorder.record(prompt("s-token", 0))
         with pytest.raises(Unsent, match="401"):
-            recorder.close(0.3)
+            recorder.close(1.5)
     with server.client() as client:
         Recorder(client, tmp_path).close()
         assert texts(client, "s-token") == [0]
