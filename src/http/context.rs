@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::error::{ApiError, Problem, codes};
+use super::otlp::Form;
 use crate::canon;
 
 /// The header that carries a request's id.
@@ -31,7 +32,8 @@ pub(super) async fn context(State(app): State<App>, request: Request, next: Next
             tracing::debug!(request_id = %id, %method, path, %error, "refused");
         }
         debug_assert!(codes().any(|code| code.name == error.code), "{} is not listed", error.code);
-        response = problem(error, &response, &id);
+        let form = response.extensions_mut().remove::<Form>();
+        response = problem(error, form, &response, &id);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -71,7 +73,9 @@ fn of_status(status: StatusCode) -> ApiError {
     ApiError::new(status, code, detail)
 }
 
-fn problem(error: ApiError, response: &Response, request_id: &str) -> Response {
+/// The answer that says what is wrong: a problem in JSON, unless it has to have another form.
+fn problem(error: ApiError, form: Option<Form>, response: &Response, request_id: &str) -> Response {
+    let other = form.map(|form| (form.media(), form.of_error(&error)));
     let problem = Problem {
         kind: "about:blank",
         title: error.status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -82,10 +86,13 @@ fn problem(error: ApiError, response: &Response, request_id: &str) -> Response {
         refusal: error.refused.and_then(|refused| refused.told),
         request_id: request_id.to_owned(),
     };
-    let body = canon::sorted_to_bytes(&problem).unwrap_or_default();
+    let (media, body) = other.unwrap_or_else(|| {
+        let body = canon::sorted_to_bytes(&problem).unwrap_or_default();
+        ("application/problem+json", body)
+    });
     let mut with_body = (error.status, Body::from(body)).into_response();
     let headers = with_body.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     if error.status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

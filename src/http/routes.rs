@@ -19,7 +19,8 @@ use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
     audit, catalog_routes, erasure_routes, export, health, identity_routes, ledgers, openapi,
-    overseeing, proofs, records, rules_routes, saved, search, tokens, trace, webhook_routes,
+    otlp_routes, overseeing, proofs, records, rules_routes, saved, search, tokens, trace,
+    webhook_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
@@ -32,6 +33,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         catalog_routes::ROUTES,
         webhook_routes::ROUTES,
         erasure_routes::ROUTES,
+        otlp_routes::ROUTES,
     ];
     pages.into_iter().flatten()
 }

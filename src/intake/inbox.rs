@@ -64,6 +64,9 @@ pub enum Error {
     /// The journal cannot be used.
     #[error("the journal of telemetry cannot be used")]
     Journal(#[from] SpoolError),
+    /// The server is about to stop.
+    #[error("no more telemetry is taken")]
+    Closed,
     /// The thread cannot be started.
     #[error("a thread could not be started")]
     Thread(#[from] io::Error),

@@ -22,6 +22,9 @@ mod post;
 mod teller;
 mod worker;
 
-pub use inbox::{Error, Intake, Options, PostError, Times};
+pub use inbox::{Error, Intake, Options, PostError, Taken, Times};
 pub use post::Origin;
 pub use teller::{NotTold, Refusals};
+
+pub use crate::capture::otlp::DecodeError;
+pub use crate::spool::Limits as JournalLimits;
