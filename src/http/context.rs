@@ -6,9 +6,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
 use super::error::{ApiError, Problem, codes};
 use super::otlp::Form;
+use super::{App, workos};
 use crate::canon;
 
 /// The header that carries a request's id.
@@ -33,7 +33,8 @@ pub(super) async fn context(State(app): State<App>, request: Request, next: Next
         }
         debug_assert!(codes().any(|code| code.name == error.code), "{} is not listed", error.code);
         let form = response.extensions_mut().remove::<Form>();
-        response = problem(error, form, &response, &id);
+        let says_again = path.ends_with(workos::PATH);
+        response = problem(error, form, &response, &id, says_again);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -74,9 +75,16 @@ fn of_status(status: StatusCode) -> ApiError {
 }
 
 /// The answer that says what is wrong: a problem in JSON, unless it has to have another form.
-fn problem(error: ApiError, form: Option<Form>, response: &Response, request_id: &str) -> Response {
+fn problem(
+    error: ApiError,
+    form: Option<Form>,
+    response: &Response,
+    request_id: &str,
+    says_again: bool,
+) -> Response {
     let other = form.map(|form| (form.media(), form.of_error(&error)));
     let problem = Problem {
+        message: says_again.then(|| error.detail.clone()),
         kind: "about:blank",
         title: error.status.canonical_reason().unwrap_or("Error").to_owned(),
         status: error.status.as_u16(),

@@ -12,6 +12,7 @@
 
 mod accesses;
 mod api;
+mod captures;
 mod catalogs;
 mod cli;
 mod config;
@@ -36,3 +37,4 @@ mod tidy;
 mod trace;
 mod vectors;
 mod watch;
+mod workos;

@@ -10,8 +10,15 @@ mod assemble;
 mod decode;
 mod decode_json;
 mod decode_protobuf;
+mod draft;
 mod item;
 mod known;
+pub mod mapping;
+mod messages;
+mod plan;
+mod read;
+mod tell;
+mod trace;
 mod wire;
 
 pub use assemble::{assemble, covers, is_loose, sessions};
