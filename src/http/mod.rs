@@ -59,6 +59,7 @@ mod webhooks;
 mod workos;
 mod workos_routes;
 
+pub use crate::intake::{JournalLimits, Times};
 pub use app::{App, Limits};
 pub use openapi::document;
 pub use router::router;

@@ -3,13 +3,14 @@
 //! Time is an input here: moments are durations since some beginning.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::inbox::Times;
 use super::post::Origin;
-use crate::capture::otlp::{Group, Item, What, covers, is_loose};
+use crate::capture::otlp::{Group, Item, What, covers, is_loose, sessions};
 
 /// Items of one group that may wait. A group that has more is told, over or not.
 const ITEMS_MAX: usize = 10_000;
@@ -39,6 +40,8 @@ struct Held<T> {
     end_ns: u64,
     /// Whether it waits for another one to join; unknown if something came since.
     loose: Option<bool>,
+    /// The sessions that it belongs to; unknown if something came since.
+    sessions: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -93,8 +96,12 @@ impl<T: Clone> Buffer<T> {
     /// What is due, in the order of its start.
     pub(super) fn due(&mut self, now: Duration) -> Vec<Telling> {
         let (mut due, mut loose) = (BTreeMap::new(), Vec::new());
+        let mut timed_out = BTreeSet::new();
         for (group, held) in &mut self.held {
             let Some(over) = held.due(group, &self.times, now) else { continue };
+            if over == Over::TimedOut {
+                timed_out.insert(group.clone());
+            }
             if held.is_loose(group) {
                 loose.push((group.clone(), over));
             } else {
@@ -124,7 +131,46 @@ impl<T: Clone> Buffer<T> {
             })
             .collect();
         due.sort_by_key(|telling| telling.start_ns);
-        due
+        self.in_turn(due, &timed_out)
+    }
+
+    /// Leaves out traces before which another one of the same session began that is not over yet: what is
+    /// repeated later is then recognised. They wait no longer than a trace may be quiet.
+    fn in_turn(&mut self, due: Vec<Telling>, timed_out: &BTreeSet<Group>) -> Vec<Telling> {
+        if due.is_empty() {
+            return due;
+        }
+        let told: BTreeSet<&Group> = due.iter().flat_map(Telling::groups).collect();
+        // When the first of each session began that has to wait.
+        let mut first: BTreeMap<String, u64> = BTreeMap::new();
+        let mut waits = |sessions: &BTreeSet<String>, start_ns: u64| {
+            for session in sessions {
+                let first = first.entry(session.clone()).or_insert(start_ns);
+                *first = start_ns.min(*first);
+            }
+        };
+        for (group, held) in &mut self.held {
+            if matches!(group, Group::Trace(_)) && held.untold() > 0 && !told.contains(group) {
+                let start_ns = held.start_ns;
+                waits(held.sessions(), start_ns);
+            }
+        }
+        let mut turn = Vec::new();
+        for telling in due {
+            let held = self.held.get_mut(&telling.group);
+            let sessions = held.map(|held| held.sessions().clone()).unwrap_or_default();
+            let is_behind = |session| first.get(session).is_some_and(|at| *at < telling.start_ns);
+            let can_wait = matches!(telling.group, Group::Trace(_))
+                && !telling.groups().any(|group| timed_out.contains(group));
+            if can_wait && sessions.iter().any(is_behind) {
+                for session in sessions {
+                    first.entry(session).or_insert(telling.start_ns);
+                }
+            } else {
+                turn.push(telling);
+            }
+        }
+        turn
     }
 
     /// The traces into which a loose one fell: two at most, because one of two is none.
@@ -139,7 +185,7 @@ impl<T: Clone> Buffer<T> {
                 && held
                     .parts
                     .iter()
-                    .any(|part| part.origin == *origin && covers(&part.items, items))
+                    .any(|part| part.origin == *origin && calmly(|| covers(&part.items, items)))
         });
         covering.take(2).map(|(group, _)| group.clone()).collect()
     }
@@ -173,7 +219,7 @@ impl<T: Clone> Buffer<T> {
 
     /// Notes that something was told. What came since belongs to the next time.
     pub(super) fn told(&mut self, telling: &Telling, now: Duration) {
-        for group in std::iter::once(&telling.group).chain(&telling.with) {
+        for group in telling.groups() {
             let Some(held) = self.held.get_mut(group) else { continue };
             for chunk in held.parts.iter_mut().flat_map(|part| &mut part.chunks) {
                 chunk.told_at = chunk.told_at.or(Some(now));
@@ -183,8 +229,8 @@ impl<T: Clone> Buffer<T> {
 
     /// What keeps the posts of a telling in the journal.
     pub(super) fn posts(&self, telling: &Telling) -> Vec<T> {
-        let groups = std::iter::once(&telling.group).chain(&telling.with);
-        let parts = groups.filter_map(|group| self.held.get(group)).flat_map(|held| &held.parts);
+        let parts =
+            telling.groups().filter_map(|group| self.held.get(group)).flat_map(|held| &held.parts);
         parts.flat_map(|part| &part.chunks).map(|chunk| chunk.post.clone()).collect()
     }
 
@@ -213,6 +259,17 @@ impl<T: Clone> Buffer<T> {
     }
 }
 
+impl Telling {
+    fn groups(&self) -> impl Iterator<Item = &Group> {
+        std::iter::once(&self.group).chain(&self.with)
+    }
+}
+
+/// Asks the assembler. If it fails on some items, that is found out when they are told.
+fn calmly<R: Default>(ask: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_default()
+}
+
 /// Why something is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
@@ -232,6 +289,7 @@ impl<T> Held<T> {
             start_ns: u64::MAX,
             end_ns: 0,
             loose: None,
+            sessions: None,
         }
     }
 
@@ -243,7 +301,7 @@ impl<T> Held<T> {
             self.first_at = now;
         }
         self.last_at = now;
-        self.loose = None;
+        (self.loose, self.sessions) = (None, None);
         for item in &items {
             let end_ns = match &item.what {
                 What::Span(span) => span.end_ns,
@@ -294,7 +352,16 @@ impl<T> Held<T> {
 
     fn is_loose(&mut self, group: &Group) -> bool {
         let [Part { items, .. }] = &*self.parts else { return false };
-        matches!(group, Group::Trace(_)) && *self.loose.get_or_insert_with(|| is_loose(items))
+        matches!(group, Group::Trace(_))
+            && *self.loose.get_or_insert_with(|| calmly(|| is_loose(items)))
+    }
+
+    fn sessions(&mut self) -> &BTreeSet<String> {
+        let parts = &self.parts;
+        self.sessions.get_or_insert_with(|| {
+            let of = |part: &Part<T>| calmly(|| sessions(&part.items, &part.origin.sender));
+            parts.iter().flat_map(of).collect()
+        })
     }
 }
 
