@@ -27,6 +27,7 @@ mod interop;
 mod ledger;
 mod limits;
 mod log;
+mod otlp;
 mod producers;
 mod python;
 mod readme;

@@ -51,6 +51,13 @@ def succeeded(imported: Imported) -> bool:
     return transcript.get("injection_task_id") is not None and transcript.get("security") is True
 
 
+def sort_of(imported: Imported) -> str:
+    """What was tried."""
+    if imported.transcript.get("injection_task_id") is None:
+        return "no attack"
+    return "an attack that succeeded" if succeeded(imported) else "an attack that failed"
+
+
 def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for each in value.values():

@@ -54,7 +54,8 @@ class Report:
     calls_checked: int = 0
     earlier_checked: int = 0
     earlier_reaching: list[str] = field(default_factory=list)
-    flagged: tuple[int, int] = (0, 0)
+    sorts: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
     walk_seconds: float = 0.0
     walks: int = 0
 
@@ -177,23 +178,23 @@ def run(client: Client, folder: Path, limit: int | None, quick: bool) -> Report:
     for each in imported:
         if attacks.succeeded(each):
             trace(client, each, report)
+    report.sorts = Counter(attacks.sort_of(each) for each in imported)
     report.flagged = flagged(client, imported)
     return report
 
 
-def flagged(client: Client, imported: Sequence[Imported]) -> tuple[int, int]:
-    """In how many sessions the ledger's own detection has found what this looks for: of those attacked with success,
-    and of the others. It follows some time behind."""
-    ours = {each.session: attacks.succeeded(each) for each in imported}
+def flagged(client: Client, imported: Sequence[Imported]) -> Counter[str]:
+    """In how many sessions the ledger's own detection has found what this looks for. It follows some time behind."""
+    sorts = {each.session: attacks.sort_of(each) for each in imported}
     found: set[str] = set()
     for _ in range(20):
         time.sleep(0.5)
         hits = client.search_all("kind:flag data.code:influenced_by_untrusted", limit=1_000)
-        seen = {str(hit["session"]) for hit in hits} & ours.keys()
+        seen = {str(hit["session"]) for hit in hits} & sorts.keys()
         if seen == found:
             break
         found = seen
-    return sum(ours[session] for session in found), sum(not ours[session] for session in found)
+    return Counter(sorts[session] for session in found)
 
 
 def subset(imported: Sequence[Imported], most: int = 40) -> list[Imported]:
@@ -241,7 +242,6 @@ def table(report: Report) -> str:
     counts = report.counts
     rate = report.records / report.import_seconds if report.import_seconds else 0.0
     total = sum(report.attacks.values())
-    attacked, others = report.flagged
     lines = [
         f"{report.files} transcripts, {counts['messages_and_calls']} messages and calls"
         f" ({counts['prompts']} prompts, {counts['outputs']} outputs, {counts['calls']} calls,"
@@ -261,8 +261,8 @@ def table(report: Report) -> str:
         + ", ".join(f"{name} {count}" for name, count in report.told_by.most_common()),
         f"{report.calls_checked} pairs of a result and a later injected call looked at;"
         f" {report.earlier_checked} calls from before the attack, of which {len(report.earlier_reaching)} lead to it",
-        "the ledger's own detection flagged influenced_by_untrusted in"
-        f" {attacked} of these {total} sessions, and in {others} of the {report.files - total} others",
+        "sessions that the ledger's own detection flagged with influenced_by_untrusted: "
+        + ", ".join(f"{report.flagged[sort]} of {count} with {sort}" for sort, count in sorted(report.sorts.items())),
         f"{report.walks} walks in {report.walk_seconds:.1f} s",
     ]
     lines += [f"  LOST {each}" for each in report.lost[:20]]

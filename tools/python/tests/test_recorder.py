@@ -199,7 +199,10 @@ def test_a_line_that_was_changed_is_told_and_the_rest_is_sent(client: Client, tm
 def test_a_refused_record_is_put_aside_and_does_not_block(client: Client, tmp_path: Path) -> None:
     refused: list[tuple[str, str]] = []
     recorder = Recorder(
-        client, tmp_path, on_refused=lambda record, problem: refused.append((record["content"]["text"], problem.code))
+        client,
+        tmp_path,
+        limits=Limits(cause_wait=0.0),
+        on_refused=lambda record, problem: refused.append((record["content"]["text"], problem.code)),
     )
     for number in range(10):
         record = prompt("s-refused", f"number {number}")
@@ -219,6 +222,56 @@ def test_a_refused_record_is_put_aside_and_does_not_block(client: Client, tmp_pa
     assert sorted(each["record"]["content"]["text"] for each in kept) == ["number 3", "number 5", "number 7"]
     assert all(each["errors"] for each in kept)
     assert (recorder.stats.sent, recorder.stats.refused) == (7, 3)
+
+
+def test_a_cause_that_another_process_has_not_sent_yet_is_waited_for(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    class Counting(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.inner = httpx.HTTPTransport()
+            self.posts = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.posts += request.method == "POST"
+            return self.inner.handle_request(request)
+
+    counting = Counting()
+    one = Recorder(client, tmp_path, limits=Limits(linger=60.0))
+    two = Recorder(server.client(transport=counting), tmp_path)
+    cause = one.record(prompt("s-wait", "one"))
+    wrong = prompt("s-wait", "wrong")
+    del wrong["user"]
+    two.record(wrong)
+    two.record(prompt("s-wait", "two", causes=[{"id": cause, "rel": "informed_by"}]))
+    two.record(prompt("s-wait", "three"))
+    eventually(lambda: two.stats.refused == 1)
+    time.sleep(0.3)
+    assert two.stats.sent == 0
+    assert counting.posts <= 4, "each attempt leaves a refusal in the ledger"
+    one.close()
+    two.close()
+    assert (two.stats.sent, two.stats.refused) == (2, 1), "and what was refused meanwhile is refused once"
+    assert texts(client, "s-wait") == ["one", "two", "three"]
+
+
+def test_a_cause_that_never_comes_is_not_waited_for_for_ever(client: Client, tmp_path: Path) -> None:
+    refused: list[str] = []
+    recorder = Recorder(
+        client,
+        tmp_path,
+        limits=Limits(cause_wait=0.4),
+        on_refused=lambda record, _: refused.append(record["content"]["text"]),
+    )
+    before = "nobody-has-this-id"
+    for number in range(5):
+        before = recorder.record(prompt("s-never", f"number {number}", causes=[{"id": before, "rel": "informed_by"}]))
+    recorder.record(prompt("s-never", "free"))
+    began = time.monotonic()
+    recorder.close()
+    assert time.monotonic() - began < 10, "what follows from a refused record waits for nothing"
+    assert refused == [f"number {number}" for number in range(5)]
+    assert texts(client, "s-never") == ["free"]
 
 
 def test_another_record_of_the_same_id_is_refused_alone(client: Client, tmp_path: Path) -> None:
@@ -291,7 +344,7 @@ def test_a_token_that_is_wrong_keeps_everything(server: Server, tmp_path: Path) 
         recorder = Recorder(client, tmp_path, retries=QUICK)
         recorder.record(prompt("s-token", 0))
         with pytest.raises(Unsent, match="401"):
-            recorder.close(0.3)
+            recorder.close(1.5)
     with server.client() as client:
         Recorder(client, tmp_path).close()
         assert texts(client, "s-token") == [0]

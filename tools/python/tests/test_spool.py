@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -159,3 +160,22 @@ def test_what_is_spooled_is_the_owners_alone(tmp_path: Path) -> None:
     assert modes
     assert not any(modes)
     lane.abandon()
+
+
+def test_with_fsync_a_record_is_on_the_disk_when_append_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for asked in (True, False):
+        lane = DiskLane.create(tmp_path, fsync=asked)
+        synced.clear()
+        lane.append(b"{}")
+        assert (lane._path(1).stat().st_size in synced) == asked
+        lane.abandon()

@@ -191,8 +191,11 @@ class Calls:
         if self.check == "nothing":
             return list(receipts)
         verified = []
+        accepted: set[str] = set()  # the receipts of a batch have the same one
         for receipt in receipts:
-            yield from self.accept(receipt.checkpoint)
+            if receipt.checkpoint.note not in accepted:
+                yield from self.accept(receipt.checkpoint)
+                accepted.add(receipt.checkpoint.note)
             if receipt.seq >= receipt.checkpoint.size:
                 raise ReceiptError(f"the checkpoint of {receipt.id} does not cover it")
             whole = receipt

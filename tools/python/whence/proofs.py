@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -132,6 +133,10 @@ class Checkpoint:
         """R-NOTE-1 to R-NOTE-3, R-CKPT-1, R-CKPT-2. No signature is looked at."""
         if not isinstance(note, str) or len(note) > 1_000_000 or not note.endswith("\n"):
             raise ReceiptError("the checkpoint is no signed note")
+        return _parse_checkpoint(note)
+
+    @classmethod
+    def _parse(cls, note: str) -> Checkpoint:
         text, gap, signatures = note.rpartition("\n\n")
         lines = text.split("\n")
         if not gap or len(lines) != 3 or any(char < " " and char != "\n" for char in text):
@@ -157,6 +162,11 @@ class Checkpoint:
                     return
                 raise ReceiptError("the signature of the checkpoint does not hold")
         raise ReceiptError("the checkpoint is not signed by the log's key")
+
+
+@functools.lru_cache(maxsize=32)
+def _parse_checkpoint(note: str) -> Checkpoint:
+    return Checkpoint._parse(note)
 
 
 def _check_name(name: str) -> None:

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, Literal
 from .calls import MAX_BODY, MAX_RECORDS, Call, Calls, Decision, Retries, complete
 from .client import AsyncClient, Client
 from .context import Sink, Source
-from .errors import ApiError, ReceiptError, RecordRefused, SpoolFull, Unsent, UsageError
+from .errors import ApiError, ReceiptError, RecordRefused, SpoolFull, Unsent, UsageError, WhenceError
 from .proofs import Receipt
 from .spool import Batch, DiskLane, Lane, MemoryLane, RefusedFile, prepare
 from .values import JsonObject, encode, forget_ids, timestamp
@@ -32,6 +33,11 @@ from .values import JsonObject, encode, forget_ids, timestamp
 log = logging.getLogger("whence")
 
 _ONCE = Retries(attempts=1)
+_REMEMBERED = 10_000
+
+
+class _CauseAwaited(WhenceError):
+    """A cause is not in the log yet."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Limits:
     """Seconds that the first record of a batch waits for others."""
     pending_bytes: int = 268_435_456
     """The most that may be unsent; see `on_full`."""
+    cause_wait: float = 15.0
+    """Seconds that a record waits for a cause that the log does not have yet: another process may have recorded it, and
+    not sent it. Then it is refused."""
     refused_bytes: int = 67_108_864
     """The most that is kept of what was refused. What is beyond it is counted and given to `on_refused` only."""
 
@@ -109,6 +118,10 @@ class _Recorder(Sink):
         self._told = 0.0
         self._halted: ReceiptError | None = None
         self._refused: RefusedFile | None = None
+        self._given_up: OrderedDict[str, None] = OrderedDict()
+        self._put_aside: set[bytes] = set()
+        self._awaiting: dict[str, float] = {}
+        self._patience = limits.cause_wait
         if self._spool is not None:
             prepare(self._spool)
             self._refused = RefusedFile(self._spool / "refused.ndjson", limits.refused_bytes)
@@ -198,7 +211,9 @@ class _Recorder(Sink):
 
     def _deliver(self, lane: Lane, batch: Batch) -> Call[None]:
         """Sends a batch, around what is refused for good. What stays raises, and is sent again as a whole."""
-        waiting = [batch.lines] if batch.lines else []
+        # What was put aside before the batch had to be sent once more stays aside.
+        left = [line for line in batch.lines if line not in self._put_aside]
+        waiting = [left] if left else []
         while waiting:
             lines = waiting.pop()
             records = [json.loads(line) for line in lines]
@@ -210,19 +225,54 @@ class _Recorder(Sink):
                     middle = len(lines) // 2
                     waiting += [lines[middle:], lines[:middle]]
                     continue
-                for index in sorted(bad):
+                hopeless = self._hopeless(records, bad, problem)
+                if not hopeless:
+                    raise _CauseAwaited(f"record {records[min(bad)]['id']} waits for a cause") from problem
+                for index in sorted(hopeless):
+                    self._put_aside.add(lines[index])
                     self._refuse(records[index], problem)
-                rest = [line for index, line in enumerate(lines) if index not in bad]
+                rest = [line for index, line in enumerate(lines) if index not in hopeless]
                 if rest:
                     waiting.append(rest)
                 continue
             self._accepted(receipts)
+        if self._awaiting and not self._put_aside:
+            self._patience = self.limits.cause_wait
+        self._awaiting.clear()
+        self._put_aside.clear()
         lane.settle(batch)
         with self._lock:
             self._done += len(batch.lines) + batch.damaged
             self._stats.damaged += batch.damaged
             if batch.damaged:
                 log.error("%d lines of the spool were damaged and are not sent", batch.damaged)
+
+    def _hopeless(self, records: list[JsonObject], bad: set[int], problem: RecordRefused) -> set[int]:
+        """Those of the refused records that no waiting helps.
+
+        A cause that is unknown may have been recorded by another process, which has not sent it yet. It is waited for;
+        not if it was refused itself, and less patiently after each wait that was in vain.
+        """
+        errors: dict[int, int] = {}
+        awaited: dict[int, int] = {}
+        for error in problem.errors:
+            head, _, place = error.pointer.removeprefix("/").partition("/causes/")
+            index = int(head.partition("/")[0]) if head.partition("/")[0].isdecimal() else 0
+            number = place.partition("/")[0]
+            errors[index] = errors.get(index, 0) + 1
+            if error.code == "cause_unknown" and number.isdecimal():
+                cause = str(records[index]["causes"][int(number)]["id"])
+                awaited[index] = awaited.get(index, 0) + (cause not in self._given_up)
+        now = time.monotonic()
+        hopeless = set()
+        for index in bad:
+            since = self._awaiting.setdefault(str(records[index]["id"]), now)
+            if not awaited.get(index) or errors[index] > awaited[index]:
+                hopeless.add(index)
+            elif now - since >= self._patience:
+                hopeless.add(index)
+                self._patience /= 2
+        return hopeless
 
     def _accepted(self, receipts: list[Receipt]) -> None:
         with self._lock:
@@ -234,6 +284,9 @@ class _Recorder(Sink):
 
     def _refuse(self, record: JsonObject, problem: ApiError) -> None:
         log.error("a record was refused: %s of kind %s: %s", record.get("id"), record.get("kind"), problem)
+        self._given_up[str(record.get("id"))] = None
+        while len(self._given_up) > _REMEMBERED:
+            self._given_up.popitem(last=False)
         kept = True
         if self._refused is not None:
             kept = self._refused.append(
@@ -262,6 +315,11 @@ class _Recorder(Sink):
             log.warning("records wait: %s", problem)
             self._told = now
         self._problem = problem
+
+    def _pause(self, attempt: int, problem: Exception) -> float:
+        if isinstance(problem, _CauseAwaited):  # each attempt leaves a refusal in the ledger
+            return max(min(1.0, self._patience / 4), self._retries.pause(attempt, None))
+        return self._retries.pause(attempt, getattr(problem, "retry_after", None))
 
     def _unsent(self) -> Unsent | None:
         with self._lock:
@@ -359,7 +417,7 @@ class Recorder(_Recorder):
                 return
             except Exception as problem:
                 self._failed(problem)
-                pause = self._retries.pause(attempt, getattr(problem, "retry_after", None))
+                pause = self._pause(attempt, problem)
                 attempt += 1
             with self._lock:
                 self._lock.notify_all()
@@ -534,7 +592,7 @@ class AsyncRecorder(_Recorder):
                 return
             except Exception as problem:
                 self._failed(problem)
-                pause = self._retries.pause(attempt, getattr(problem, "retry_after", None))
+                pause = self._pause(attempt, problem)
                 attempt += 1
             self._progress.set()
             until = time.monotonic() + pause
