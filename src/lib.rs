@@ -7,6 +7,7 @@
 //! agent ─▶ http ─▶ record ─▶ ledger ─▶ store ─fsync▶ receipt
 //!                  Draft→Event  │ sequence, flag, link, hash, root, sign, commit
 //!                               └ canon · proof · seal
+//! exporter, proxy ─▶ http ─▶ intake ─fsync▶ 200;  intake ─ a trace is over ▶ capture ─▶ record ─▶ ledger
 //! investigator ─▶ http ─▶ search (which) + ledger view (what)     search ◀─ follows ─ store
 //! watch ─ follows ─▶ ledger: what it finds becomes records   ─▶ webhooks
 //! auditor ─▶ cli ─▶ verify      (bytes only: no store, no network, no clock)

@@ -28,6 +28,7 @@ mod limits;
 mod log;
 mod otlp;
 mod producers;
+mod python;
 mod readme;
 mod refusals;
 mod rules;

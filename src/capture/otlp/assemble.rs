@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::coding;
 use super::draft::{self, Parts};
 use super::item::{Item, Sender};
 use super::known::{self, Conversation, Known};
@@ -25,7 +26,9 @@ use crate::record::{Cause, Draft, RecordId, Rel};
 /// The sessions that items belong to. [`Known`] must have them before [`assemble`] is asked.
 pub fn sessions(items: &[Item], sender: &Sender) -> BTreeSet<String> {
     let trace = Trace::new(items);
-    (0..trace.seen.len()).map(|place| session_of(&trace, place, sender)).collect()
+    let spans = (0..trace.seen.len()).map(|place| session_of(&trace, place, sender));
+    let logs = trace.stray.iter().filter_map(|(_, log)| coding::session(log, sender));
+    spans.chain(logs).collect()
 }
 
 /// Makes records of items that belong together, each with an id that depends on the items alone, in
@@ -35,6 +38,7 @@ pub fn assemble(items: &[Item], sender: &Sender, known: &mut Known) -> Vec<Draft
     let trace = Trace::new(items);
     let plan = Plan::new(&trace);
     let mut teller = Teller { trace: &trace, sender, known, told: Vec::new(), waiting: Vec::new() };
+    teller.catalogs();
     for place in &plan.orphans {
         teller.tool(*place, 0, &Asked::of_run(&trace, *place), None);
     }
@@ -43,6 +47,8 @@ pub fn assemble(items: &[Item], sender: &Sender, known: &mut Known) -> Vec<Draft
     }
     teller.settle(u64::MAX);
     teller.calls_of_nobody();
+    teller.rest();
+    teller.logs();
     teller.told
 }
 
@@ -149,14 +155,16 @@ impl Teller<'_, '_> {
     fn window(&mut self, model: &ModelCall, seen: &Seen<'_>) -> Window {
         let mut window = Window::default();
         let repeated = self.repeated_prompts(model, seen);
+        let own = draft::id(&seen.span.trace_id, &seen.span.span_id, "o");
+        let own = own.as_ref().map_or("", RecordId::as_str);
+        let heard = self.conversation(model.place).repeated(&model.input, own);
         let mut open: Vec<usize> = Vec::new();
         for (index, message) in model.input.iter().enumerate() {
             if message.role == Voice::Assistant {
-                let output = self.heard(model.place, index, message, &mut window);
+                let known = heard.get(index).cloned().flatten();
+                let output = known.or_else(|| self.heard(model.place, index, message, &window));
                 let conversation = self.conversation(model.place);
-                open = output
-                    .map(|output| conversation.calls_of(&output).collect())
-                    .unwrap_or_default();
+                open = output.map(|output| conversation.calls_of(&output)).unwrap_or_default();
                 continue;
             }
             for (number, part) in message.parts.iter().enumerate() {
@@ -209,7 +217,9 @@ impl Teller<'_, '_> {
             };
             if let Some(said) = conversation.prompts.iter().rev().find(fits) {
                 taken.push(&said.id);
-                found[index] = Some(said.id.clone());
+                if let Some(found) = found.get_mut(index) {
+                    *found = Some(said.id.clone());
+                }
             }
         }
         found
@@ -227,24 +237,19 @@ impl Teller<'_, '_> {
         words_of(message, &mut content);
         let data = Prompt { channel: None, origin: None, role };
         let part = format!("p{index}");
-        self.tell((place, &part, seen.span.start_ns), data, content, &[], false)
+        self.tell((place, &part, seen.span.start_ns), data, content, (&[], false))
     }
 
-    /// Finds the output that a message of a history repeats, or tells what the history says of one that
-    /// nobody saw.
+    /// Tells what a history says of an output that nobody saw.
     fn heard(
         &mut self,
         place: usize,
         index: usize,
         message: &Message,
-        window: &mut Window,
+        window: &Window,
     ) -> Option<RecordId> {
         let calls: Vec<_> = message.calls().collect();
-        let text = message.text();
-        if let Some(known) = self.conversation(place).repeated(text.as_deref(), &calls) {
-            return Some(known);
-        }
-        if text.is_none() && calls.is_empty() {
+        if message.text().is_none() && calls.is_empty() {
             return None;
         }
         let seen = self.trace.seen.get(place)?;
@@ -265,7 +270,7 @@ impl Teller<'_, '_> {
         words_of(message, &mut content);
         let causes = causes(Some(&trigger), &window.results);
         let at = (place, &*format!("h{index}"), seen.span.start_ns);
-        let output = self.tell(at, data, content, &causes, true)?;
+        let output = self.tell(at, data, content, (&causes, true))?;
         for (number, call) in calls.into_iter().enumerate() {
             let part = format!("h{index}.c{number}");
             let asked = Asked { call: call.clone(), span: None, inferred: true, is_guess: false };
@@ -327,9 +332,9 @@ impl Teller<'_, '_> {
             status: if answer.failed { Status::Error } else { Status::Unknown },
         };
         let mut content = Parts::new();
-        answer.result.iter().for_each(|result| content.put("result", result));
+        content.add("result", answer.result.as_ref());
         let completes = [Cause { id: call.id, rel: Rel::Completes }];
-        self.tell((place, &part, seen.span.start_ns), data, content, &completes, inferred)
+        self.tell((place, &part, seen.span.start_ns), data, content, (&completes, inferred))
     }
 
     /// What a model call that does not say what went in must have answered: the latest result of the
@@ -364,13 +369,13 @@ impl Teller<'_, '_> {
         let trigger = window.trigger.clone();
         if seen.span.failed && model.output.is_empty() {
             let error_type = draft::name(&seen.error_type().unwrap_or_default())?;
-            let about = [Cause { id: trigger.clone()?, rel: Rel::About }];
+            let about = [Cause { id: trigger?, rel: Rel::About }];
             let at = (model.place, "e", seen.span.end_ns);
             let mut content = Parts::new();
             if !seen.span.status_message.is_empty() {
                 content.put("message", &Value::from(seen.span.status_message.as_str()));
             }
-            self.tell(at, ErrorReport { error_type }, content, &about, window.inferred);
+            self.tell(at, ErrorReport { error_type }, content, (&about, window.inferred));
             return None;
         }
         let reasons =
@@ -413,20 +418,20 @@ impl Teller<'_, '_> {
         }
         let causes = causes(trigger.as_ref(), &window.results);
         let at = (model.place, "o", seen.span.end_ns);
-        self.tell(at, data, content, &causes, window.inferred)
+        self.tell(at, data, content, (&causes, window.inferred))
     }
 
     /// Documents that were looked for in this trace before a model call.
     fn retrievals(&mut self, place: usize, seen: &Seen<'_>) -> Vec<RecordId> {
         let before = seen.span.start_ns;
         let session = session_of(self.trace, place, self.sender);
-        let found: Vec<usize> = (0..self.trace.seen.len())
-            .filter(|place| {
-                self.trace.role(*place) == Some(Role::Retrieval)
-                    && self.trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before)
-                    && session_of(self.trace, *place, self.sender) == session
-            })
-            .collect();
-        found.into_iter().filter_map(|place| self.retrieval(place)).collect()
+        let trace = self.trace;
+        let sender = self.sender;
+        let found = (0..trace.seen.len()).filter(|place| {
+            trace.role(*place) == Some(Role::Retrieval)
+                && trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before)
+                && session_of(trace, *place, sender) == session
+        });
+        found.filter_map(|place| self.retrieval(place)).collect()
     }
 }

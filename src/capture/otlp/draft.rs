@@ -68,15 +68,19 @@ impl Parts {
             whole.filter(|(_, bytes)| *bytes <= CONTENT_PART_BYTES_MAX).map(|(json, _)| json);
         let json = fits.unwrap_or_else(|| {
             self.cut = true;
-            let text = match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let end =
                 (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
             Json::from_value(Value::from(text.get(..end.unwrap_or(0)).unwrap_or_default()))
         });
         self.parts.push((name.to_owned(), json));
+    }
+
+    /// Adds a part, if there is one.
+    pub(super) fn add(&mut self, name: &str, value: Option<&Value>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
     }
 
     pub(super) fn has(&self) -> bool {
@@ -107,7 +111,8 @@ fn canonical(value: &Value) -> Option<(Json, usize)> {
     Some((json, bytes))
 }
 
-fn exact(value: &Value) -> Value {
+/// The value with integers that RFC 8785 would change as texts.
+pub(super) fn exact(value: &Value) -> Value {
     match value {
         Value::Number(number) => {
             let max = INTEGER_MAX;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::item::{SpanId, TraceId};
-use super::messages::Call;
+use super::messages::{Call, Message, Voice};
 use crate::canon;
 use crate::canon::digest::sha256;
 use crate::record::data::PromptRole;
@@ -54,6 +54,10 @@ pub(super) struct Conversation {
     pub(super) prompts: Vec<Said>,
     pub(super) outputs: Vec<Said>,
     pub(super) calls: Vec<Invoked>,
+    /// What an answer that comes next would answer: the latest prompt or result.
+    pub(super) latest: Option<RecordId>,
+    /// The results since the latest prompt.
+    pub(super) results: Vec<RecordId>,
 }
 
 /// Words, recognisable.
@@ -68,6 +72,8 @@ pub(super) struct Said {
     /// Whether it is what the operator says, and not the user.
     pub(super) system: bool,
     pub(super) trace: Option<TraceId>,
+    /// Of an output, the places of the calls that it asked for.
+    pub(super) calls: Vec<usize>,
 }
 
 /// A tool invocation.
@@ -77,8 +83,6 @@ pub(super) struct Invoked {
     pub(super) call_id: Option<String>,
     pub(super) tool: String,
     pub(super) arguments: Option<Words>,
-    /// The output that asked for it.
-    pub(super) output: Option<RecordId>,
     pub(super) span: Option<(TraceId, SpanId)>,
     /// What it gave back.
     pub(super) result: Option<RecordId>,
@@ -99,6 +103,7 @@ impl Conversation {
         self.ids.contains(id)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of most kinds nothing is recognised")]
     pub(super) fn note(&mut self, record: &Draft) {
         let Some(id) = record.id.clone() else { return };
         if !self.ids.insert(id.to_string()) {
@@ -114,25 +119,47 @@ impl Conversation {
         match &record.data {
             Data::Prompt(prompt) => {
                 let system = prompt.role != PromptRole::User;
-                self.prompts.push(Said { id, words: text(), system, trace });
+                if !system {
+                    self.latest = Some(id.clone());
+                    self.results.clear();
+                }
+                self.prompts.push(Said { id, words: text(), system, trace, calls: Vec::new() });
             }
             Data::ModelOutput(_) => {
-                self.outputs.push(Said { id, words: text(), system: false, trace });
+                self.outputs.push(Said {
+                    id,
+                    words: text(),
+                    system: false,
+                    trace,
+                    calls: Vec::new(),
+                });
             }
-            Data::ToolInvocation(invocation) => self.calls.push(Invoked {
-                id,
-                call_id: invocation.call_id.as_ref().map(ToString::to_string),
-                tool: invocation.tool.to_string(),
-                arguments: record.content.get("arguments").and_then(|of| arguments(of.as_value())),
-                output: cause(Rel::TriggeredBy),
-                span: record
-                    .trace
-                    .as_ref()
-                    .map(|trace| (trace.trace_id.clone(), trace.span_id.clone())),
-                result: None,
-            }),
+            Data::ToolInvocation(invocation) => {
+                let output = cause(Rel::TriggeredBy);
+                let said =
+                    self.outputs.iter_mut().rev().find(|said| Some(&said.id) == output.as_ref());
+                if let Some(said) = said {
+                    said.calls.push(self.calls.len());
+                }
+                self.calls.push(Invoked {
+                    id,
+                    call_id: invocation.call_id.as_ref().map(ToString::to_string),
+                    tool: invocation.tool.to_string(),
+                    arguments: record
+                        .content
+                        .get("arguments")
+                        .and_then(|of| arguments(of.as_value())),
+                    span: record
+                        .trace
+                        .as_ref()
+                        .map(|trace| (trace.trace_id.clone(), trace.span_id.clone())),
+                    result: None,
+                });
+            }
             Data::ToolResult(_) => {
                 let completed = cause(Rel::Completes);
+                self.latest = Some(id.clone());
+                self.results.push(id.clone());
                 let call =
                     self.calls.iter_mut().rev().find(|call| Some(&call.id) == completed.as_ref());
                 if let Some(call) = call {
@@ -151,34 +178,59 @@ impl Conversation {
     }
 
     /// The calls that an output asked for.
-    pub(super) fn calls_of<'a>(&'a self, output: &'a RecordId) -> impl Iterator<Item = usize> + 'a {
-        let asked = move |(_, call): &(usize, &Invoked)| call.output.as_ref() == Some(output);
-        self.calls.iter().enumerate().filter(asked).map(|(place, _)| place)
+    pub(super) fn calls_of(&self, output: &RecordId) -> Vec<usize> {
+        let said = self.outputs.iter().rev().find(|said| said.id == *output);
+        said.map(|said| said.calls.clone()).unwrap_or_default()
     }
 
-    /// The output that a message of a history repeats: by the ids of its calls, by its words, by the
-    /// calls themselves.
-    pub(super) fn repeated(&self, text: Option<&str>, calls: &[&Call]) -> Option<RecordId> {
-        let by_id = calls.iter().filter_map(|call| call.id.as_deref()).find_map(|id| {
-            let asked =
-                self.calls.iter().rev().find(|known| known.call_id.as_deref() == Some(id))?;
-            asked.output.clone()
+    /// For each message of a history, the output that it repeats, of those before one that may be told
+    /// already. Both are compared from their ends, and keep their order: ids of calls are used again,
+    /// words are said again, and histories are cut at their beginning.
+    pub(super) fn repeated(&self, history: &[Message], own: &str) -> Vec<Option<RecordId>> {
+        let told = self.outputs.iter().rposition(|said| *said.id == *own);
+        let mut before = told.unwrap_or(self.outputs.len());
+        let mut found = vec![None; history.len()];
+        for (index, message) in history.iter().enumerate().rev() {
+            if message.role != Voice::Assistant {
+                continue;
+            }
+            let Some(place) = self.repeats(message, before) else { continue };
+            // Some write one output down as several messages, one after the other.
+            let goes_on = index.checked_sub(1).and_then(|index| history.get(index));
+            let goes_on = goes_on.is_some_and(|message| message.role == Voice::Assistant);
+            before = place + usize::from(goes_on);
+            if let (Some(found), Some(said)) = (found.get_mut(index), self.outputs.get(place)) {
+                *found = Some(said.id.clone());
+            }
+        }
+        found
+    }
+
+    /// The latest output before a place that a message repeats: by its calls and their ids, by its words,
+    /// by ids alone, by calls alone.
+    fn repeats(&self, message: &Message, before: usize) -> Option<usize> {
+        let outputs = self.outputs.get(..before)?;
+        let words = message.text().map(|text| words(&text));
+        let calls: Vec<_> = message
+            .calls()
+            .map(|call| (call, call.arguments.as_ref().and_then(arguments)))
+            .collect();
+        let asked = |said: &Said, same: &dyn Fn(&Invoked, &Call, Option<Words>) -> bool| {
+            let known = || said.calls.iter().filter_map(|place| self.calls.get(*place));
+            calls.iter().any(|(call, given)| known().any(|known| same(known, call, *given)))
+        };
+        let id = |known: &Invoked, call: &Call| call.id.is_some() && known.call_id == call.id;
+        let given = |known: &Invoked, call: &Call, given: Option<Words>| {
+            known.tool == call.name && known.arguments == given
+        };
+        let exact = outputs.iter().rposition(|said| {
+            asked(said, &|known, call, words| id(known, call) && given(known, call, words))
         });
-        let by_words = || {
-            let words = words(text?);
-            self.outputs
-                .iter()
-                .rev()
-                .find(|said| said.words == Some(words))
-                .map(|said| said.id.clone())
-        };
-        let by_call = || {
-            calls.iter().find_map(|call| {
-                let given = call.arguments.as_ref().and_then(arguments);
-                let same = |known: &&Invoked| known.tool == call.name && known.arguments == given;
-                self.calls.iter().rev().find(same)?.output.clone()
+        exact
+            .or_else(|| outputs.iter().rposition(|said| words.is_some() && said.words == words))
+            .or_else(|| {
+                outputs.iter().rposition(|said| asked(said, &|known, call, _| id(known, call)))
             })
-        };
-        by_id.or_else(by_words).or_else(by_call)
+            .or_else(|| outputs.iter().rposition(|said| asked(said, &given)))
     }
 }

@@ -136,12 +136,11 @@ fn list(values: Vec<Value>, voice: Voice) -> Vec<Message> {
     if let [Value::Array(inner)] = values.as_slice() {
         return list(inner.clone(), voice);
     }
-    let is_part = |value: &Value| match value {
-        Value::Object(members) => {
+    let is_part = |value: &Value| {
+        value.as_object().is_none_or(|members| {
             let wrapped = WRAPPERS.iter().any(|name| members.contains_key(*name));
             !wrapped && members.get("role").is_none() && role_of(members).is_none()
-        }
-        _ => true,
+        })
     };
     if values.iter().all(is_part) {
         let parts = parts(&Value::Array(values));
@@ -225,10 +224,8 @@ fn has_parts(members: &Map<String, Value>) -> bool {
 
 /// A content that is a list, or its JSON text; other texts are left as they are.
 fn opened_list(value: &Value) -> Value {
-    match opened(value.clone()) {
-        list @ Value::Array(_) if is_parts(&list) => list,
-        _ => value.clone(),
-    }
+    let list = opened(value.clone());
+    if is_parts(&list) { list } else { value.clone() }
 }
 
 /// Whether a list is one of parts, and not somebody's own JSON.

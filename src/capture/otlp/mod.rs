@@ -7,6 +7,7 @@
 
 pub mod answer;
 mod assemble;
+mod coding;
 mod decode;
 mod decode_json;
 mod decode_protobuf;
@@ -14,6 +15,7 @@ mod draft;
 mod item;
 mod known;
 pub mod mapping;
+mod mcp;
 mod messages;
 mod plan;
 mod read;
@@ -26,3 +28,6 @@ pub use decode::{DecodeError, Decoded, Encoding, Signal, decode};
 pub use item::{Attributes, Group, Item, Log, Scope, Sender, Span, SpanEvent, SpanId, SpanKind};
 pub use item::{TraceId, What};
 pub use known::Known;
+
+#[cfg(test)]
+mod tests;

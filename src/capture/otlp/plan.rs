@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::known;
 use super::mapping::{Field, Role};
 use super::messages::{Call, Message, is_captured};
-use super::trace::Trace;
+use super::trace::{Seen, Trace};
 
 /// What a trace tells, put in order.
 pub(super) struct Plan {
@@ -47,7 +47,7 @@ impl Plan {
         let mut left = Vec::new();
         // Ids first, so that no run takes by its name what another has by its id.
         for place in tools {
-            let id = trace.seen.get(place).and_then(|seen| seen.call_id());
+            let id = trace.seen.get(place).and_then(Seen::call_id);
             let start = start(trace, place);
             let asked = id.as_deref().and_then(|id| by_id(&mut models, trace, id, start));
             match asked {
@@ -82,9 +82,9 @@ impl Asked {
 fn own_call(trace: &Trace<'_>, place: usize) -> Call {
     let seen = trace.seen.get(place);
     Call {
-        id: seen.and_then(|seen| seen.call_id()),
+        id: seen.and_then(Seen::call_id),
         name: seen.and_then(|seen| seen.text(Field::Tool)).unwrap_or_default(),
-        arguments: seen.and_then(|seen| seen.arguments()),
+        arguments: seen.and_then(Seen::arguments),
     }
 }
 

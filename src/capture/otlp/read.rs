@@ -69,19 +69,15 @@ fn at(attributes: &Attributes, row: &Row) -> Option<Value> {
     match row.form {
         Form::Whole => attributes.get(row.name).map(|value| opened(value.clone())),
         Form::Flat => unflatten(attributes, row.name),
-        Form::Member(member) => match opened(attributes.get(row.name)?.clone()) {
-            Value::Object(mut object) => object.remove(member),
-            _ => None,
-        },
+        Form::Member(member) => {
+            opened(attributes.get(row.name)?.clone()).as_object_mut()?.remove(member)
+        }
     }
 }
 
 /// The array or object that a text is the JSON of, or the value as it is.
 pub(super) fn opened(value: Value) -> Value {
-    match value {
-        Value::String(text) => parsed(&text).unwrap_or(Value::String(text)),
-        other => other,
-    }
+    value.as_str().and_then(parsed).unwrap_or(value)
 }
 
 /// The array or object that a text is the JSON of.
@@ -107,7 +103,7 @@ fn is_empty(value: &Value) -> bool {
 #[derive(Default)]
 struct Level<'a> {
     here: Option<&'a Value>,
-    below: BTreeMap<&'a str, Level<'a>>,
+    below: BTreeMap<&'a str, Self>,
 }
 
 /// Names deeper than this are left flat: no convention needs it.

@@ -7,7 +7,7 @@ use super::draft::{self, Parts};
 use super::mapping::{Field, Role};
 use super::messages::{Answer, Call, Message};
 use super::plan::Asked;
-use super::trace::Seen;
+use super::trace::{Seen, Trace};
 use crate::record::data::{
     ApiCall, Document, Phase, Retrieval, Status, ToolCall, ToolInvocation, ToolResult, Trust, Url,
     Usage,
@@ -33,8 +33,7 @@ impl Teller<'_, '_> {
         (place, part, at_ns): At<'_>,
         data: impl Into<Data>,
         content: Parts,
-        causes: &[Cause],
-        inferred: bool,
+        (causes, inferred): (&[Cause], bool),
     ) -> Option<RecordId> {
         let seen = self.trace.seen.get(place)?;
         let id = draft::id(&seen.span.trace_id, &seen.span.span_id, part)?;
@@ -47,7 +46,9 @@ impl Teller<'_, '_> {
         let confidence = if inferred { LinkConfidence::Inferred } else { LinkConfidence::Stated };
         told.id = Some(id.clone());
         told.user = self.user(place);
-        told.session = Some(self.session(place));
+        // What a server offers is nobody's in particular, unless somebody is named.
+        let of_nobody = told.user.is_none() && !told.kind().rules().session;
+        told.session = (!of_nobody).then(|| self.session(place));
         told.agent = self.agent(place);
         told.delegation = self.trace.said(place, Field::Delegation).map(ExternalId::from);
         told.causes = causes.iter().cloned().collect();
@@ -187,7 +188,7 @@ impl Teller<'_, '_> {
             (None, asked) => asked.as_ref(),
         };
         let mut content = Parts::new();
-        arguments.iter().for_each(|arguments| content.put("arguments", arguments));
+        content.add("arguments", arguments);
         let trigger = output.map(|id| Cause { id: id.clone(), rel: Rel::TriggeredBy });
         let requested = run.and_then(|run| run.text(Field::Requested));
         let requested = requested.and_then(|id| RecordId::try_from(id).ok());
@@ -197,7 +198,7 @@ impl Teller<'_, '_> {
             || self.trace.seen.get(place).map(|seen| seen.span.end_ns),
             |run| Some(run.span.start_ns),
         );
-        let id = self.tell((place, part, at?), data, content, &causes, asked.inferred)?;
+        let id = self.tell((place, part, at?), data, content, (&causes, asked.inferred))?;
         if let (Some(run), Some(told)) = (run, self.told.last_mut())
             && told.id.as_ref() == Some(&id)
         {
@@ -237,7 +238,7 @@ impl Teller<'_, '_> {
         };
         let mut content = Parts::new();
         let result = own.and_then(|own| own.result).or_else(|| answer?.result.clone());
-        result.iter().for_each(|result| content.put("result", result));
+        content.add("result", result.as_ref());
         if result.is_none() && !seen.span.status_message.is_empty() && failed {
             content.put("error", &Value::from(seen.span.status_message.as_str()));
         }
@@ -245,7 +246,7 @@ impl Teller<'_, '_> {
         let read =
             waiting.informed_by.iter().map(|id| Cause { id: id.clone(), rel: Rel::InformedBy });
         let causes: Vec<_> = std::iter::once(completes).chain(read).collect();
-        self.tell((waiting.run, "r", seen.span.end_ns), data, content, &causes, waiting.inferred)
+        self.tell((waiting.run, "r", seen.span.end_ns), data, content, (&causes, waiting.inferred))
     }
 
     /// Tells the results that nobody repeated, of tools that ended before.
@@ -265,49 +266,19 @@ impl Teller<'_, '_> {
     /// Tells the calls over the network that a tool made.
     fn api_calls(&mut self, run: usize, invocation: &RecordId) -> Vec<RecordId> {
         let trace = self.trace;
-        let made: Vec<(usize, bool)> = (0..trace.seen.len())
-            .filter_map(|place| match self.made_in(place)? {
-                (made_in, inferred) if made_in == run => Some((place, inferred)),
-                _ => None,
-            })
-            .collect();
         let trigger = [Cause { id: invocation.clone(), rel: Rel::TriggeredBy }];
-        made.into_iter()
-            .filter_map(|(place, inferred)| self.api_call(place, &trigger, inferred))
+        let made = |(place, inferred): (usize, bool)| self.api_call(place, &trigger, inferred);
+        (0..trace.seen.len())
+            .filter_map(|place| Some((place, made_in(trace, place)?)))
+            .filter_map(|(place, (made_in, inferred))| {
+                (made_in == run).then_some((place, inferred))
+            })
+            .filter_map(made)
             .collect()
     }
+}
 
-    /// The tool run that made a call over the network, and whether that was worked out from the times
-    /// because the call is outside of any span.
-    fn made_in(&self, place: usize) -> Option<(usize, bool)> {
-        let seen = self.trace.seen.get(place).filter(|seen| seen.is_outside_call())?;
-        for outer in self.trace.around(place) {
-            match self.trace.role(outer) {
-                Some(Role::Tool) => {
-                    let outermost = self
-                        .trace
-                        .around(outer)
-                        .take_while(|place| self.trace.role(*place) != Some(Role::Model));
-                    let name = self.trace.seen.get(outer).and_then(|seen| seen.text(Field::Tool));
-                    let same = |place: &usize| {
-                        self.trace.role(*place) == Some(Role::Tool)
-                            && self.trace.seen.get(*place).and_then(|seen| seen.text(Field::Tool))
-                                == name
-                    };
-                    return Some((outermost.filter(same).last().unwrap_or(outer), false));
-                }
-                // A call to the model itself.
-                Some(Role::Model) => return None,
-                // Two instrumentations that tell of one call.
-                None if self.trace.seen.get(outer).is_some_and(Seen::is_outside_call) => {
-                    return None;
-                }
-                _ => {}
-            }
-        }
-        span_around(self.trace, seen, Role::Tool).map(|run| (run, true))
-    }
-
+impl Teller<'_, '_> {
     /// Tells a call over the network.
     fn api_call(&mut self, place: usize, causes: &[Cause], inferred: bool) -> Option<RecordId> {
         let seen = self.trace.seen.get(place)?;
@@ -337,7 +308,7 @@ impl Teller<'_, '_> {
             upstream_request_id: None,
             url: http.as_ref().map(|(_, url)| Url::from(without_user(url).as_str())),
         };
-        self.tell((place, "a", seen.span.start_ns), data, Parts::new(), causes, inferred)
+        self.tell((place, "a", seen.span.start_ns), data, Parts::new(), (causes, inferred))
     }
 
     /// Tells calls over the network that no tool made, if somebody is accountable for them: of an agent
@@ -352,7 +323,7 @@ impl Teller<'_, '_> {
                 seen.is_outside_call()
                     && (loose || trace.inside(*place, Role::Agent).is_some())
                     && trace.inside(*place, Role::Model).is_none()
-                    && self.made_in(*place).is_none()
+                    && made_in(trace, *place).is_none()
                     && !trace
                         .around(*place)
                         .any(|outer| trace.seen.get(outer).is_some_and(Seen::is_outside_call))
@@ -374,10 +345,8 @@ impl Teller<'_, '_> {
         let ids = documents.as_ref().and_then(Value::as_array).into_iter().flatten();
         let ids = ids.map(|document| document.get("document").unwrap_or(document));
         let ids = ids.filter_map(|document| {
-            let id = match document.get("id")? {
-                Value::String(id) => id.clone(),
-                other => other.to_string(),
-            };
+            let id = document.get("id")?;
+            let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
             Some(Document { id: draft::name(&id)?, version: None })
         });
         let data = Retrieval {
@@ -387,10 +356,38 @@ impl Teller<'_, '_> {
             trust: None::<Trust>,
         };
         let mut content = Parts::new();
-        seen.value(Field::Query).iter().for_each(|query| content.put("query", query));
-        documents.iter().for_each(|documents| content.put("documents", documents));
-        self.tell((place, "q", seen.span.end_ns), data, content, &[], false)
+        content.add("query", seen.value(Field::Query).as_ref());
+        content.add("documents", documents.as_ref());
+        self.tell((place, "q", seen.span.end_ns), data, content, (&[], false))
     }
+}
+
+/// The tool run that made a call over the network, and whether that was worked out from the times
+/// because the call is outside of any span.
+fn made_in(trace: &Trace<'_>, place: usize) -> Option<(usize, bool)> {
+    let seen = trace.seen.get(place).filter(|seen| seen.is_outside_call())?;
+    for outer in trace.around(place) {
+        match trace.role(outer) {
+            Some(Role::Tool) => {
+                let outermost =
+                    trace.around(outer).take_while(|place| trace.role(*place) != Some(Role::Model));
+                let name = trace.seen.get(outer).and_then(|seen| seen.text(Field::Tool));
+                let same = |place: &usize| {
+                    trace.role(*place) == Some(Role::Tool)
+                        && trace.seen.get(*place).and_then(|seen| seen.text(Field::Tool)) == name
+                };
+                return Some((outermost.filter(same).last().unwrap_or(outer), false));
+            }
+            // A call to the model itself.
+            Some(Role::Model) => return None,
+            // Two instrumentations that tell of one call.
+            None if trace.seen.get(outer).is_some_and(Seen::is_outside_call) => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    span_around(trace, seen, Role::Tool).map(|run| (run, true))
 }
 
 /// Who saw what a program tells: the agent's own telemetry is an import, a proxy says what it is.

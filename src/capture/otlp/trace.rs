@@ -27,7 +27,22 @@ pub(super) struct Trace<'a> {
     pub(super) seen: Vec<Seen<'a>>,
     /// Log records that were written in no span that is known.
     pub(super) stray: Vec<(&'a Attributes, &'a Log)>,
+    /// What all say that say anything, of the fields that are asked for everywhere.
+    agreed: Vec<(Field, Option<String>)>,
 }
+
+/// Fields of which every record asks: who, in which session, which agent, under which grant.
+const EVERYWHERE: [Field; 6] = [
+    Field::User,
+    Field::UserType,
+    Field::Session,
+    Field::Agent,
+    Field::AgentVersion,
+    Field::Delegation,
+];
+
+/// How many spans around one are looked at. Deeper nesting is no honest program's.
+const AROUND_MAX: usize = 256;
 
 impl<'a> Trace<'a> {
     /// Puts the items in order. Items that are given twice count once.
@@ -42,7 +57,7 @@ impl<'a> Trace<'a> {
         }
         spans.sort_by_key(|(span, _)| (span.start_ns, &span.span_id));
         spans.dedup_by_key(|(span, _)| (&span.trace_id, &span.span_id));
-        logs.sort_by(|(a, _), (b, _)| a.time_ns.cmp(&b.time_ns));
+        logs.sort_by_key(|(log, _)| log.time_ns);
         let places: BTreeMap<&SpanId, usize> =
             spans.iter().enumerate().map(|(place, (span, _))| (&span.span_id, place)).collect();
         let mut seen: Vec<Seen<'a>> = spans
@@ -70,7 +85,9 @@ impl<'a> Trace<'a> {
                 None => stray.push((resource, log)),
             }
         }
-        Self { seen, stray }
+        let mut trace = Self { seen, stray, agreed: Vec::new() };
+        trace.agreed = EVERYWHERE.iter().map(|field| (*field, trace.agreed(*field))).collect();
+        trace
     }
 
     /// The spans around one, from the nearest outwards.
@@ -83,6 +100,7 @@ impl<'a> Trace<'a> {
             next = self.seen.get(here).and_then(|seen| seen.parent);
             Some(here)
         })
+        .take(AROUND_MAX)
     }
 
     /// The nearest span around one that stands for this.
@@ -102,14 +120,18 @@ impl<'a> Trace<'a> {
             let logged = || seen.logs.iter().find_map(|log| read::text(&log.attributes, field));
             read::text(&seen.span.attributes, field).or_else(logged)
         });
-        near.or_else(|| self.agreed(field)).or_else(|| {
+        let agreed = || {
+            let known = self.agreed.iter().find(|(known, _)| *known == field);
+            known.and_then(|(_, said)| said.clone())
+        };
+        near.or_else(agreed).or_else(|| {
             let resource = self.seen.get(place)?.resource;
             read::text(resource, field)
         })
     }
 
     /// What all say that say anything.
-    pub(super) fn agreed(&self, field: Field) -> Option<String> {
+    fn agreed(&self, field: Field) -> Option<String> {
         let spans = self.seen.iter().flat_map(|seen| {
             let logs = seen.logs.iter().map(|log| &log.attributes);
             std::iter::once(&seen.span.attributes).chain(logs)
@@ -198,7 +220,11 @@ impl Seen<'_> {
         if let Some(text) = self.sources().find_map(|from| read::value(from, Field::OutputText)) {
             parts.push(match text {
                 Value::String(text) => Part::Text(text),
-                other => Part::Other(other),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_) => Part::Other(text),
             });
         }
         if let Some(Value::Array(calls)) = self.value(Field::OutputCalls) {
@@ -227,7 +253,7 @@ impl Seen<'_> {
                 Value::String(text) => {
                     Map::from_iter([("content".to_owned(), Value::from(text.as_str()))])
                 }
-                _ => Map::new(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Map::new(),
             };
             Some(older(voice, body))
         });
@@ -258,7 +284,7 @@ impl Seen<'_> {
     pub(super) fn answer(&self) -> Option<Answer> {
         let stated = self.sources().flat_map(|attributes| read::values(attributes, Field::Result));
         if let Some(value) = stated.into_iter().next() {
-            return Some(unwrapped_result(value));
+            return Some(unwrapped_result(&value));
         }
         let output = self.said(Field::Output, Voice::Tool, Vec::new());
         if let Some(answer) = output.iter().flat_map(|message| &message.parts).find_map(as_answer) {
@@ -351,26 +377,20 @@ fn unwrapped_arguments(value: Value) -> Value {
 }
 
 /// A result without what a framework wraps around it.
-fn unwrapped_result(value: Value) -> Answer {
-    let inner = match &value {
-        Value::Object(members)
-            if members.contains_key("output") && members.contains_key("kwargs") =>
-        {
-            members.get("output").cloned().unwrap_or(Value::Null)
-        }
-        _ => value.clone(),
-    };
+fn unwrapped_result(value: &Value) -> Answer {
+    let wrapped = value.as_object().filter(|members| members.contains_key("kwargs"));
+    let inner = wrapped.and_then(|members| members.get("output")).unwrap_or(value);
     let is_message = inner.as_object().is_some_and(|members| {
         members.contains_key("tool_call_id")
             || members.contains_key("lc")
             || (members.contains_key("data") && members.get("type") == Some(&Value::from("tool")))
     });
     if is_message {
-        let message = messages::messages(&inner, Voice::Tool);
+        let message = messages::messages(inner, Voice::Tool);
         if let Some(answer) = message.iter().flat_map(|message| &message.parts).find_map(as_answer)
         {
             return answer;
         }
     }
-    Answer { result: Some(messages::plain(&inner)), ..Answer::default() }
+    Answer { result: Some(messages::plain(inner)), ..Answer::default() }
 }
