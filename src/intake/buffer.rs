@@ -379,3 +379,6 @@ impl<T> Part<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
