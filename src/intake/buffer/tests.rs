@@ -209,6 +209,7 @@ fn nobody_speaks_in_the_name_of_another() {
     held.buffer.add(&origin("b"), vec![plain(1, 2, Some(1))], &held.post.clone(), at(0));
     let due = held.buffer.due(at(5));
     let told = held.buffer.items(&due[0]);
-    let producers: Vec<_> = told.iter().map(|told| told.origin.sender.producer.to_string()).collect();
+    let producers: Vec<_> =
+        told.iter().map(|told| told.origin.sender.producer.to_string()).collect();
     assert_eq!((due.len(), producers), (1, vec!["a".to_owned(), "b".to_owned()]));
 }
