@@ -17,6 +17,7 @@ mod known;
 pub mod mapping;
 mod mcp;
 mod messages;
+mod network;
 mod plan;
 mod read;
 mod tell;
