@@ -103,7 +103,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let spans = load.args.traces * SPANS;
     let rate = |elapsed: Duration| spans as f64 / elapsed.as_secs_f64();
     println!("{spans} spans of {} traces, {} bytes", load.args.traces, load.bytes.get());
-    println!("answered: {:.2} s, {:.0} spans/s, {} times busy", answered.as_secs_f64(), rate(answered), load.busy.get());
+    println!(
+        "answered: {:.2} s, {:.0} spans/s, {} times busy",
+        answered.as_secs_f64(),
+        rate(answered),
+        load.busy.get()
+    );
 
     // The last traces are told when they have been quiet.
     let (mut last, mut grown, mut ended) = (before, Instant::now(), begun.elapsed());
@@ -116,7 +121,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
         ensure!(begun.elapsed() < Duration::from_secs(600), "the records do not come");
     }
     let records = last - before;
-    println!("told: {:.2} s, {:.0} spans/s, {records} records, {:.3} of a trace", ended.as_secs_f64(), rate(ended), records as f64 / load.args.traces as f64);
+    println!(
+        "told: {:.2} s, {:.0} spans/s, {records} records, {:.3} of a trace",
+        ended.as_secs_f64(),
+        rate(ended),
+        records as f64 / load.args.traces as f64
+    );
     Ok(())
 }
 
@@ -132,7 +142,8 @@ async fn export(load: Rc<Load>) -> anyhow::Result<()> {
         load.next.set(to);
         let body = post(&load, from..to).encode_to_vec();
         load.bytes.set(load.bytes.get() + u64::try_from(body.len())?);
-        let rest = format!("content-type: application/x-protobuf\r\ncontent-length: {}\r\n", body.len());
+        let rest =
+            format!("content-type: application/x-protobuf\r\ncontent-length: {}\r\n", body.len());
         let mut request = head("POST", "/v1/traces", &load.token, &rest).into_bytes();
         request.extend(body);
         loop {
@@ -186,42 +197,68 @@ fn trace(load: &Load, number: u64) -> Vec<Span> {
             json!({"type": "tool_call", "id": call, "name": "lookup", "arguments": {"invoice": number, "round": round}})
         };
         let answer = message("assistant", &part);
-        maker.span("chat m-1", 3, Some(1), vec![
-            text("gen_ai.operation.name", "chat"),
-            text("gen_ai.provider.name", "openai"),
-            text("gen_ai.request.model", "m-1"),
-            text("gen_ai.input.messages", &Value::Array(history.clone()).to_string()),
-            text("gen_ai.output.messages", &json!([answer]).to_string()),
-            int("gen_ai.usage.input_tokens", 420),
-            int("gen_ai.usage.output_tokens", 42),
-        ]);
+        maker.span(
+            "chat m-1",
+            3,
+            Some(1),
+            vec![
+                text("gen_ai.operation.name", "chat"),
+                text("gen_ai.provider.name", "openai"),
+                text("gen_ai.request.model", "m-1"),
+                text("gen_ai.input.messages", &Value::Array(history.clone()).to_string()),
+                text("gen_ai.output.messages", &json!([answer]).to_string()),
+                int("gen_ai.usage.input_tokens", 420),
+                int("gen_ai.usage.output_tokens", 42),
+            ],
+        );
         history.push(answer);
         if round == 3 {
             break;
         }
-        let tool = maker.span("execute_tool lookup", 1, Some(1), vec![
-            text("gen_ai.operation.name", "execute_tool"),
-            text("gen_ai.tool.name", "lookup"),
-            text("gen_ai.tool.call.id", &call),
-            text("gen_ai.tool.call.arguments", &json!({"invoice": number, "round": round}).to_string()),
-            text("gen_ai.tool.call.result", &json!({"state": "open", "round": round}).to_string()),
-        ]);
+        let tool = maker.span(
+            "execute_tool lookup",
+            1,
+            Some(1),
+            vec![
+                text("gen_ai.operation.name", "execute_tool"),
+                text("gen_ai.tool.name", "lookup"),
+                text("gen_ai.tool.call.id", &call),
+                text(
+                    "gen_ai.tool.call.arguments",
+                    &json!({"invoice": number, "round": round}).to_string(),
+                ),
+                text(
+                    "gen_ai.tool.call.result",
+                    &json!({"state": "open", "round": round}).to_string(),
+                ),
+            ],
+        );
         if round < 2 {
-            maker.span("POST", 3, Some(tool), vec![
-                text("http.request.method", "POST"),
-                text("url.full", "https://bank.example/v2/invoices"),
-                int("http.response.status_code", 200),
-            ]);
+            maker.span(
+                "POST",
+                3,
+                Some(tool),
+                vec![
+                    text("http.request.method", "POST"),
+                    text("url.full", "https://bank.example/v2/invoices"),
+                    int("http.response.status_code", 200),
+                ],
+            );
         }
         let result = json!({"type": "tool_call_response", "id": call, "response": {"state": "open", "round": round}});
         history.push(message("tool", &result));
     }
-    maker.span("invoke_agent", 1, None, vec![
-        text("gen_ai.operation.name", "invoke_agent"),
-        text("gen_ai.agent.name", "invoice-agent"),
-        text("user.id", "alice@example.com"),
-        text("session.id", &session),
-    ]);
+    maker.span(
+        "invoke_agent",
+        1,
+        None,
+        vec![
+            text("gen_ai.operation.name", "invoke_agent"),
+            text("gen_ai.agent.name", "invoice-agent"),
+            text("user.id", "alice@example.com"),
+            text("session.id", &session),
+        ],
+    );
     maker.spans
 }
 
@@ -233,7 +270,13 @@ struct Maker {
 
 impl Maker {
     /// A span below one of this number; the root is 1.
-    fn span(&mut self, name: &str, kind: i32, parent: Option<u64>, attributes: Vec<KeyValue>) -> u64 {
+    fn span(
+        &mut self,
+        name: &str,
+        kind: i32,
+        parent: Option<u64>,
+        attributes: Vec<KeyValue>,
+    ) -> u64 {
         let place = u64::try_from(self.spans.len()).unwrap() + 2;
         let number = parent.map_or(1, |_| place);
         let start = 1_795_480_000_000_000_000 + self.number * 1_000_000 + number * 10_000;

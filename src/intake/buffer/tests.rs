@@ -10,6 +10,9 @@ const TIMES: Times = Times {
     retain: Duration::from_secs(120),
 };
 
+/// Nothing was told.
+const NONE: [usize; 0] = [];
+
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -105,9 +108,9 @@ fn a_trace_is_due_when_its_root_has_ended_and_it_is_quiet() {
     let mut held = Waiting::new();
     held.add(vec![plain(1, 2, Some(1))], at(0));
     held.add(vec![plain(1, 1, None)], at(3));
-    assert_eq!(held.tell(at(7)), []);
+    assert_eq!(held.tell(at(7)), NONE);
     assert_eq!(held.tell(at(8)), [2]);
-    assert_eq!(held.tell(at(9)), [], "once");
+    assert_eq!(held.tell(at(9)), NONE, "once");
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn a_trace_without_a_root_is_due_when_nothing_came_for_long() {
     let mut held = Waiting::new();
     held.add(vec![plain(1, 2, Some(1))], at(0));
     held.add(vec![plain(1, 3, Some(1))], at(20));
-    assert_eq!(held.tell(at(49)), []);
+    assert_eq!(held.tell(at(49)), NONE);
     assert_eq!(held.tell(at(50)), [2]);
 }
 
@@ -138,7 +141,7 @@ fn what_comes_late_is_told_together_with_what_was_told() {
     assert_eq!(held.tell(at(5)), [1]);
     assert!(!held.release(at(100)));
     held.add(vec![plain(1, 2, Some(1))], at(100));
-    assert_eq!(held.tell(at(104)), []);
+    assert_eq!(held.tell(at(104)), NONE);
     assert_eq!(held.tell(at(105)), [2]);
     assert!(!held.release(at(126)), "the late one is kept as long");
     assert!(held.release(at(225)));
@@ -179,7 +182,7 @@ fn a_trace_waits_for_one_of_its_session_that_began_earlier_but_not_for_ever() {
 
     held.add(vec![of_session(6, 1, None)], at(100));
     held.add(vec![of_session(5, 2, Some(1))], at(120));
-    assert_eq!(held.tell(at(129)), []);
+    assert_eq!(held.tell(at(129)), NONE);
     assert_eq!(held.tell(at(130)), [1]);
 }
 
