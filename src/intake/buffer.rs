@@ -195,11 +195,13 @@ impl<T: Clone> Buffer<T> {
         let Some(held) = self.held.get(&telling.group) else { return Vec::new() };
         let mut all = Vec::new();
         for Part { origin, items, .. } in &held.parts {
-            if telling.group == Group::Alone {
+            // What belongs to nothing comes one by one, and what is very long in parts.
+            let most = if telling.group == Group::Alone { 1 } else { ITEMS_MAX };
+            if items.len() > most {
                 all.extend(
-                    items.chunks(1).map(|item| Told {
+                    items.chunks(most).map(|items| Told {
                         origin: Arc::clone(origin),
-                        items: Cow::Borrowed(item),
+                        items: Cow::Borrowed(items),
                     }),
                 );
                 continue;
@@ -379,3 +381,6 @@ impl<T> Part<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

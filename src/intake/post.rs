@@ -106,7 +106,7 @@ impl<'a> Post<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::UserType;
+    use crate::record::identity::UserType;
 
     #[test]
     fn a_post_is_read_from_the_journal_as_it_was_written() {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,7 @@ use whence::ledger::{Ledger, StoredPart};
 use whence::record::{Data, Entry};
 
 use crate::api::{Answer, Server};
+use crate::log::Ticking;
 
 mod orders;
 
@@ -47,8 +47,20 @@ fn limits() -> Limits {
     Limits { telemetry_times: times, watch_interval: None, ..Limits::default() }
 }
 
+/// Later than whatever is posted here.
+const NOW_MS: u64 = 1_795_600_000_000;
+
+fn started(limits: Limits) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    Server::at(Ticking::from(NOW_MS), folder, &["main", "other"], limits, None)
+}
+
+fn restarted(folder: TempDir, limits: Limits) -> Server {
+    Server::at(Ticking::from(NOW_MS + 1_000_000), folder, &[], limits, None)
+}
+
 fn server() -> Server {
-    Server::with(limits(), None)
+    started(limits())
 }
 
 fn attribute(key: &str, value: &str) -> KeyValue {
@@ -139,7 +151,8 @@ impl Server {
         let ledger = self.main();
         let began = Instant::now();
         while !is_so(&ledger) {
-            assert!(began.elapsed() < PATIENCE, "{what}: {:#?}", told(&ledger));
+            let shown = || (kinds(&ledger), told(&ledger));
+            assert!(began.elapsed() < PATIENCE, "{what}: {:#?}", shown());
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -297,7 +310,7 @@ fn a_post_for_which_there_is_no_room_is_to_be_sent_again() {
         Limits { telemetry_journal: full, ..limits() },
         Limits { telemetry_bytes_max: 4_000, ..limits() },
     ] {
-        let server = Server::with(limits, None);
+        let server = started(limits);
         let token = server.token(Role::Writer, None);
         let posts: Vec<_> =
             (1..20).map(|trace| spans(vec![chat(trace, 2, 0, "Pay it.")])).collect();
@@ -389,12 +402,20 @@ fn what_an_exporter_lost_is_a_gap_in_the_ledger_written_once() {
     assert_eq!(gaps.collect::<Vec<_>>(), [Some(3)]);
 }
 
+/// A call over gRPC, with a token.
+fn with<T>(message: T, token: &str) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let bearer = format!("Bearer {token}").parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    request
+}
+
 #[test]
 fn exporters_speak_grpc_on_the_same_port() {
     use hyper_util::client::legacy::Client;
     use hyper_util::rt::TokioExecutor;
+    use tonic::Code;
     use tonic::codec::CompressionEncoding;
-    use tonic::{Code, Request};
 
     let server = server();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -407,12 +428,6 @@ fn exporters_speak_grpc_on_the_same_port() {
         std::future::pending(),
     ));
     let token = server.token(Role::Writer, Some("main"));
-    let with = |message, token: &str| {
-        let mut request = Request::new(message);
-        let bearer = format!("Bearer {token}").parse().unwrap();
-        request.metadata_mut().insert("authorization", bearer);
-        request
-    };
     server.runtime.block_on(async {
         let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
         let mut traces = TraceServiceClient::with_origin(client.clone(), url.parse().unwrap());
@@ -443,24 +458,18 @@ fn what_was_answered_is_told_after_a_restart() {
     let mut limits = limits();
     limits.telemetry_times.settle = Duration::from_secs(60);
     limits.telemetry_times.timeout = Duration::from_secs(60);
-    let server = Server::with(limits, None);
+    let server = started(limits);
     let token = server.token(Role::Writer, None);
     server.export_spans(&token, &spans(vec![chat(1, 2, 1, "Pay it.")]));
     let folder = server.stopped();
-    let server = Server::on(folder, &[], limits, None);
+    let server = restarted(folder, limits);
     server.export_spans(&token, &spans(vec![span(1, 1, 0, &[])]));
     assert_eq!(told(&server.main()).len(), 0, "it was quiet for too short a time");
-    let server = restarted(server.stopped());
+    let server = restarted(server.stopped(), self::limits());
     // Whoever reads a ledger lets its telemetry go on.
     server.get("/v1/ledgers/main/records/x", &server.token(Role::Investigator, None));
     server.wait_until("it is told", |ledger| told(ledger).len() == 2);
     let settled =
         || std::fs::read_dir(server.folder.path().join("ledgers/main/telemetry")).unwrap();
     server.wait_until("it has left the journal", |_| settled().count() == 0);
-}
-
-fn restarted(folder: TempDir) -> Server {
-    let server = Server::on(folder, &[], limits(), None);
-    drop(Arc::clone(&server.ledgers));
-    server
 }

@@ -392,6 +392,17 @@ fn an_output_that_a_history_writes_down_as_two_messages_is_one() {
 }
 
 #[test]
+fn a_tool_that_is_given_nothing_and_gives_nothing_back_says_so() {
+    let told = json!({ "gen_ai.tool.call.arguments": "{}", "gen_ai.tool.call.result": "[]" });
+    let drafts = tell(&[root(1), tool(1, 3, (10, 20), "list", &told)], &mut Known::default());
+    let (invocation, result) =
+        (&of(&drafts, Kind::ToolInvocation)[0], &of(&drafts, Kind::ToolResult)[0]);
+    assert_eq!(invocation["content"]["arguments"], json!({}));
+    assert_eq!(result["content"]["result"], json!([]));
+    assert!(invocation["source"].get("captured").is_none());
+}
+
+#[test]
 fn documents_that_were_looked_for_inform_the_next_answer() {
     let found = json!({
         "openinference.span.kind": "RETRIEVER", "input.value": "rates",
