@@ -6,6 +6,7 @@
 //! and the ids of tool calls, never from span parentage alone.
 
 mod assemble;
+pub mod encode;
 mod item;
 mod known;
 
