@@ -51,6 +51,7 @@ pub mod record;
 pub mod seal;
 pub mod search;
 pub mod secrets;
+pub mod spool;
 pub mod store;
 pub mod verify;
 pub mod watch;
