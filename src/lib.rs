@@ -47,6 +47,7 @@ pub mod files;
 pub mod http;
 pub mod ledger;
 pub mod proof;
+pub mod proxy;
 pub mod record;
 pub mod seal;
 pub mod search;

@@ -8,6 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::catalog::CatalogCommand;
 use super::config::Raw;
+use super::mcp::Mcp;
 
 /// An append-only, tamper-evident provenance log for AI agents
 #[derive(Debug, Parser)]
@@ -126,6 +127,8 @@ pub(super) enum Command {
         /// The session's id
         id: String,
     },
+    /// Record what passes between an agent and an MCP server, such as: whence mcp -- npx some-server
+    Mcp(Box<Mcp>),
     /// Find records, such as: whence search 'user:alice@example.com "wire transfer" since:2h'
     Search(Search),
     /// List sessions, the one with the newest record that matches first
@@ -218,6 +221,7 @@ impl Command {
             | Self::Demo(_)
             | Self::Append { .. }
             | Self::Grant(_)
+            | Self::Mcp(_)
             | Self::Policy(PolicyCommand::Set { .. })
             | Self::Producer(
                 ProducerCommand::Keygen { .. }

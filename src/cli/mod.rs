@@ -16,10 +16,12 @@ mod demo;
 mod erasure;
 mod import;
 mod jwks;
+mod mcp;
 mod output;
 mod paint;
 mod policy;
 mod producer;
+mod recording;
 mod rows;
 mod scene;
 mod search;
@@ -91,6 +93,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
             append::append(&Client::new(&config)?, &file, signer.transpose()?.as_ref(), output)?;
         }
         Command::Grant(args) => producer::grant(&config, &args, output)?,
+        Command::Mcp(args) => return mcp::mcp(&config, &layers, *args, output),
         Command::Policy(command) => policy::policy(&Client::new(&config)?, command, output)?,
         Command::Producer(command) => producer::producer(&config, command, output)?,
         Command::Get { id } => {
