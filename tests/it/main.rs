@@ -38,3 +38,4 @@ mod tidy;
 mod trace;
 mod vectors;
 mod watch;
+mod wire;

@@ -20,6 +20,9 @@ use whence::proxy::{Ids, Log, Options, Outlet, Who};
 use crate::cli::{Serving, text, whence};
 use crate::receiver::{Receiver, TestMachine, Told};
 
+mod http;
+mod speed;
+
 /// Real traffic, read where it is.
 const CAPTURES: &str = "../../shared/captures/mcp";
 /// The trace and span that the captured client names.
@@ -140,7 +143,7 @@ fn passes(from: &mut PipeWriter, to: &mut PipeReader, bytes: &[u8]) {
 }
 
 /// The messages of captured traffic.
-fn captured(name: &str) -> Option<Vec<Value>> {
+pub(crate) fn captured(name: &str) -> Option<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURES).join(name);
     let Ok(lines) = fs::read_to_string(&path) else {
         println!("skipped: {} is not there", path.display());
@@ -593,6 +596,6 @@ fn the_log_itself_decides_about_calls() {
     assert_eq!(text(&output.stdout), format!("{call}\n"), "allowed, and so it passed");
     let args = ["search", "kind:tool_invocation tool:look_up", "--json", "--url", &serving.url];
     let found = whence(folder.path(), &[&args[..], &["--data", "data"]].concat());
-    assert!(text(&found.stdout).contains("look_up"), "{}", text(&found.stdout));
+    assert!(text(&found.stdout).contains("\"total\":1"), "{}", text(&found.stdout));
     serving.stop();
 }
