@@ -8,6 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::catalog::CatalogCommand;
 use super::config::Raw;
+use super::gateway::Gateway;
 use super::mcp::Mcp;
 
 /// An append-only, tamper-evident provenance log for AI agents
@@ -129,6 +130,8 @@ pub(super) enum Command {
     },
     /// Record what passes between an agent and an MCP server, such as: whence mcp -- npx some-server
     Mcp(Box<Mcp>),
+    /// Record what passes between an agent and a model's API
+    Gateway(Box<Gateway>),
     /// Find records, such as: whence search 'user:alice@example.com "wire transfer" since:2h'
     Search(Search),
     /// List sessions, the one with the newest record that matches first
@@ -222,6 +225,7 @@ impl Command {
             | Self::Append { .. }
             | Self::Grant(_)
             | Self::Mcp(_)
+            | Self::Gateway(_)
             | Self::Policy(PolicyCommand::Set { .. })
             | Self::Producer(
                 ProducerCommand::Keygen { .. }

@@ -20,7 +20,6 @@ use super::serve;
 use super::system::SystemMachine;
 use crate::capture::otlp::Attributes;
 use crate::proxy::{Ids, Log, Machine, Options, Outlet, Who};
-use crate::record::{Draft, Event};
 
 /// How long what was told is sent on when the work is over. What is left waits in the spool.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -154,25 +153,7 @@ pub(super) fn check(who: &Who, observed_by: &str) -> anyhow::Result<()> {
         "nobody is said to act: say which agent it is with --agent or WHENCE_AGENT, such as \
          --agent invoice-agent"
     })?;
-    let mut record = json!({
-        "kind": "tool_invocation",
-        "occurred_at": "2026-01-01T00:00:00Z",
-        "user": { "id": who.user, "type": who.user_type },
-        "session": { "id": who.session.as_deref().unwrap_or("-") },
-        "agent": { "id": who.agent },
-        "source": { "observed_by": observed_by, "producer": "whence" },
-        "data": { "tool": "any" },
-        "content": { "arguments": {} },
-    });
-    if let (Some(delegation), Some(record)) = (&who.delegation, record.as_object_mut()) {
-        record.insert("delegation".to_owned(), json!(delegation));
-    }
-    let checked = Draft::parse(record.to_string().as_bytes()).and_then(Event::try_from);
-    let invalid = checked.err();
-    let first = invalid.as_ref().and_then(|invalid| invalid.errors.first());
-    first.map_or(Ok(()), |error| {
-        Err(anyhow!("the log would refuse this: {}: {}", error.pointer, error.message))
-    })
+    who.fault(observed_by).map_or(Ok(()), |fault| Err(anyhow!("{fault}")))
 }
 
 /// Listens on the address that was typed, or on this port of the machine itself. The address in the

@@ -121,7 +121,9 @@ async fn converse<H, F>(
 /// On an address of the machine itself only names of the machine itself are answered to. A page in a
 /// browser could have another name resolve to it, and the server behind would not notice.
 fn refuse_name(address: SocketAddr, headers: &HeaderMap) -> Option<Response<Outgoing>> {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let mut hosts = headers.get_all(HOST).into_iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none());
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or("");
     let name = host.parse::<hyper::http::uri::Authority>().ok();
     let name = name.as_ref().map_or("", |name| name.host()).trim_matches(['[', ']']);
     let own = name.eq_ignore_ascii_case("localhost")
@@ -160,6 +162,11 @@ impl Upstream {
             return Err(Error::Url);
         }
         Ok(Self { client: Client::new(None)?, url })
+    }
+
+    /// The server's host.
+    pub(super) fn host(&self) -> &str {
+        self.url.host().unwrap_or_default()
     }
 
     /// Its path.

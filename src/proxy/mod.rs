@@ -21,11 +21,13 @@ mod client;
 mod decoded;
 mod error;
 mod forward;
+pub mod gateway;
 mod machine;
 
 pub mod mcp;
 mod outlet;
 mod sse;
+mod trace;
 mod who;
 
 pub use client::Log;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::capture::otlp::Attributes;
+use crate::record::{Draft, Event};
 
 /// Who is accountable, in which session, and which agent acts, as the one who runs the proxy says. What
 /// a peer says of itself is no identity.
@@ -33,6 +34,33 @@ impl Who {
             agent: self.agent.or_else(|| other.agent.clone()),
             delegation: self.delegation.or_else(|| other.delegation.clone()),
         }
+    }
+
+    /// Why the log would refuse what is recorded of this user, session and agent, if it would: it is too
+    /// late to learn that when it has happened.
+    pub fn fault(&self, observed_by: &str) -> Option<String> {
+        if self.user.is_none() {
+            return Some("nobody is accountable for what passes: there is no user.".to_owned());
+        }
+        if self.agent.is_none() {
+            return Some("nobody is said to act: there is no agent.".to_owned());
+        }
+        let session = Some(self.session.clone().unwrap_or_else(|| "-".to_owned()));
+        let mut record = Self { session, ..self.clone() }.members();
+        let rest = json!({
+            "kind": "tool_invocation",
+            "occurred_at": "2026-01-01T00:00:00Z",
+            "source": { "observed_by": observed_by, "producer": "whence" },
+            "data": { "tool": "any" },
+            "content": { "arguments": {} },
+        });
+        if let (Value::Object(record), Value::Object(rest)) = (&mut record, rest) {
+            record.extend(rest);
+        }
+        let checked = Draft::parse(record.to_string().as_bytes()).and_then(Event::try_from);
+        let invalid = checked.err()?;
+        let error = invalid.errors.first()?;
+        Some(format!("the log would refuse this: {}: {}.", error.pointer, error.message))
     }
 
     /// The attributes by which every span names it.

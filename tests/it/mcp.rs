@@ -276,6 +276,41 @@ fn ids_of_the_two_directions_are_not_confused() {
 }
 
 #[test]
+fn a_call_that_is_answered_with_a_question_is_one_call() {
+    let receiver = Receiver::start();
+    let mut between = Between::start(&receiver.url, false);
+    let call = |id: u64, more: Value| {
+        let mut params = json!({ "name": "deploy", "arguments": { "what": "it" } });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+    };
+    let question = json!({ "method": "elicitation/create", "params": { "message": "Where?" } });
+    let questions =
+        json!({ "resultType": "input_required", "inputRequests": { "where": question } });
+    between.exchange(&call(1, json!({})), &json!({ "id": 1, "result": questions }));
+    let mut again = questions.clone();
+    again["requestState"] = json!("opaque");
+    let answered = json!({ "inputResponses": { "where": { "action": "decline" } } });
+    between.exchange(&call(2, answered), &json!({ "id": 2, "result": again }));
+    let answered =
+        json!({ "requestState": "opaque", "inputResponses": { "where": { "action": "accept" } } });
+    between.exchange(&call(3, answered), &json!({ "id": 3, "result": { "content": [] } }));
+    between.exchange(&call(4, json!({})), &json!({ "id": 4, "result": questions }));
+    between.end();
+    let spans = receiver.spans();
+    let calls = named(&spans, "tools/call deploy");
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].json("gen_ai.tool.call.result"), json!({ "content": [] }));
+    assert_eq!(calls[1].text("error.type"), "input_required", "nobody went on with it");
+    let asked = named(&spans, "elicitation/create");
+    let actions: Vec<_> =
+        asked.iter().map(|one| one.json("whence.mcp.response")["action"].clone()).collect();
+    assert_eq!(actions, ["decline", "accept"]);
+    assert_eq!(asked[0].json("whence.mcp.request"), json!({ "message": "Where?" }));
+    assert!(asked.iter().all(|one| one.parent == calls[0].span_id));
+}
+
+#[test]
 fn what_is_huge_or_no_json_passes_unchanged_too() {
     let receiver = Receiver::start();
     let mut between = Between::start(&receiver.url, false);

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::call::{self, Kind};
 use super::catalog::Catalogs;
 use super::copy::Captured;
-use super::message::{Direction, Message, member, messages, traceparent, value};
+use super::message::{Direction, Message, member, messages, value};
+use super::rounds::{self, Rounds};
 use crate::capture::otlp::encode::span_bytes;
 use crate::capture::otlp::{Attributes, Span, SpanId, SpanKind, TraceId};
 use crate::proxy::machine::Ids;
 use crate::proxy::outlet::Teller;
+use crate::proxy::trace::traceparent;
 
 /// Requests that wait for their answers.
 const PENDING_MAX: usize = 4_096;
@@ -53,16 +56,19 @@ pub(super) struct Allowed {
     pub(super) record: String,
 }
 
+/// A request that is not answered yet.
 #[derive(Debug)]
-struct Call {
+pub(super) struct Call {
     kind: Kind,
-    span: Span,
+    pub(super) span: Span,
     bytes: usize,
     exchange: Option<u64>,
     /// The token under which progress is told, as it is written.
     progress: Option<String>,
     /// Where a page of a list begins.
     cursor: Option<String>,
+    /// What a request that goes on with it repeats: the tool and its arguments.
+    pub(super) repeated: String,
     /// Until when an answer is waited for, and what is said if none comes.
     until: Option<(u64, &'static str)>,
 }
@@ -82,6 +88,7 @@ pub(super) struct Dialogue {
     pending_bytes: usize,
     allowed: BTreeMap<Key, Allowed>,
     catalogs: Catalogs,
+    rounds: Rounds,
 }
 
 impl Dialogue {
@@ -102,6 +109,7 @@ impl Dialogue {
             pending_bytes: 0,
             allowed: BTreeMap::new(),
             catalogs: Catalogs::default(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -157,12 +165,22 @@ impl Dialogue {
         let around = text("traceparent").and_then(|text| traceparent(&text));
         let around = around.or_else(|| self.around(place));
         let mut span = self.span(at_ns, around);
+        let repeated = repeated(kind, message);
+        let resumed = self.rounds.resume(message.params, &repeated);
+        if let Some((parked, _)) = &resumed {
+            // It is the same call still.
+            span.clone_from(&parked.call.span);
+            span.attributes.clone_from(&self.who);
+        }
         if let Some(allowed) = self.allowed.remove(&key) {
             span.trace_id = allowed.trace_id;
             span.span_id = allowed.span_id;
             call::set(&mut span, "whence.requested", json!(allowed.record));
         }
         call::begin(&mut span, kind, message, whole);
+        if let Some((parked, answered)) = resumed {
+            self.tell_answered(&span, (parked.asked_ns, at_ns), &answered);
+        }
         let params = value(message.params);
         let call = Call {
             bytes: span_bytes(&span),
@@ -171,6 +189,7 @@ impl Dialogue {
             exchange: place.exchange,
             progress: member(meta, "progressToken").map(|token| token.get().to_owned()),
             cursor: params.get("cursor").and_then(Value::as_str).map(str::to_owned),
+            repeated,
             until: None,
         };
         self.pending_bytes += call.bytes;
@@ -198,6 +217,12 @@ impl Dialogue {
         let Some(mut call) = found else { return };
         self.pending_bytes -= call.bytes;
         call.span.end_ns = at_ns;
+        if call.kind == Kind::CallTool && rounds::is_incomplete(message.result) {
+            if let Some(parked) = self.rounds.park(call, message.result, at_ns) {
+                self.give_up(parked.call, at_ns, "input_required");
+            }
+            return;
+        }
         call::finish(&mut call.span, call.kind, message, whole);
         match call.kind {
             Kind::Initialize => self.introduce(message),
@@ -289,6 +314,33 @@ impl Dialogue {
         for (key, why) in due.collect::<Vec<_>>() {
             self.remove(&key, at_ns, why);
         }
+        for parked in self.rounds.give_up(at_ns, last) {
+            self.give_up(parked.call, at_ns, "input_required");
+        }
+    }
+
+    /// Tells what was asked within a call, and answered with its next request.
+    fn tell_answered(
+        &self,
+        within: &Span,
+        (asked_ns, at_ns): (u64, u64),
+        answered: &[(Box<RawValue>, Box<RawValue>)],
+    ) {
+        for (question, response) in answered {
+            let Some((request, answer)) = rounds::as_messages(question, response) else { continue };
+            let read = (messages(request.as_bytes()), messages(answer.as_bytes()));
+            let (Some(request), Some(answer)) = read else { continue };
+            let (Some(request), Some(answer)) = (request.first(), answer.first()) else { continue };
+            let kind = request.method.as_deref().and_then(Kind::of);
+            let Some(kind @ (Kind::Elicit | Kind::Sample)) = kind else { continue };
+            let around = Some((within.trace_id.clone(), within.span_id.clone()));
+            let mut span = self.span(asked_ns, around);
+            call::begin(&mut span, kind, request, true);
+            span.attributes.remove("jsonrpc.request.id");
+            span.end_ns = at_ns;
+            call::finish(&mut span, kind, answer, true);
+            self.tell(span);
+        }
     }
 
     fn remove(&mut self, key: &Key, at_ns: u64, why: &str) {
@@ -372,6 +424,15 @@ impl Dialogue {
         }
         self.teller.tell(span);
     }
+}
+
+/// What a request that goes on with a call repeats.
+fn repeated(kind: Kind, message: &Message<'_>) -> String {
+    if kind != Kind::CallTool {
+        return String::new();
+    }
+    let part = |name: &str| member(message.params, name).map_or("", RawValue::get);
+    format!("{} {}", part("name"), part("arguments"))
 }
 
 fn scope(place: &Place) -> Scope {

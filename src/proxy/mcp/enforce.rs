@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 use super::dialogue::{Allowed, Place};
-use super::message::{Message, member, messages, traceparent, value, written};
+use super::message::{Message, member, messages, value, written};
 use super::watcher::Tap;
 use crate::canon::Json;
+use crate::proxy::trace::traceparent;
 use crate::record::shown::shown;
 
 /// How long the log may take to decide.

@@ -6,8 +6,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::capture::otlp::{SpanId, TraceId};
-
 /// Bytes of one message that is read as a whole. The log takes no more in one part of a record
 /// (SPEC 2.3).
 pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -88,16 +86,6 @@ pub(super) fn member<'a>(part: Option<&'a RawValue>, name: &str) -> Option<&'a R
     members.get(name).copied()
 }
 
-/// The trace and the span that a `traceparent` names (W3C Trace Context).
-pub(super) fn traceparent(text: &str) -> Option<(TraceId, SpanId)> {
-    let mut parts = text.trim().split('-');
-    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-    let plain = version.len() == 2 && version != "ff" && parts.next().is_some();
-    let some = |id: &str| id.bytes().any(|digit| digit != b'0');
-    let (trace, span) = (TraceId::new(trace)?, SpanId::new(span)?);
-    (plain && some(&trace) && some(&span)).then_some((trace, span))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,23 +104,6 @@ mod tests {
             ["", "  ", "5", "[5]", "{", "\u{feff}{}", r#"{"method":5}"#, r#"{"id":1,"id":2}"#]
         {
             assert!(messages(text.as_bytes()).is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_traceparent_is_read_strictly() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(&*traceparent(good).unwrap().1, "b7ad6b7169203331");
-        for bad in [
-            "",
-            "00",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-        ] {
-            assert!(traceparent(bad).is_none(), "{bad}");
         }
     }
 }

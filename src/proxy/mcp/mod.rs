@@ -7,6 +7,7 @@ mod dialogue;
 mod enforce;
 pub mod http;
 mod message;
+mod rounds;
 mod sampling;
 mod skim;
 pub mod stdio;
