@@ -23,7 +23,7 @@ use super::output::Output;
 use super::recording::{self, Identity, Recording, Spooling};
 use super::serve;
 use crate::proxy::mcp::stdio::{Ends, Relay};
-use crate::proxy::mcp::{Gateway, http};
+use crate::proxy::mcp::{Gateway, ServerName, http};
 
 /// Who observes.
 const OBSERVED_BY: &str = "mcp_gateway";
@@ -83,8 +83,10 @@ pub(super) fn mcp(
     let gateway = Gateway {
         who: recording.who.clone(),
         producer: PRODUCER.to_owned(),
-        named: args.server.is_some(),
-        server: args.server.unwrap_or(name),
+        server: match &args.server {
+            Some(given) => ServerName::given(given),
+            None => ServerName::until_known(&name),
+        },
         enforce: args.enforce,
         log: recording.log.clone(),
         machine: Arc::clone(&recording.machine),

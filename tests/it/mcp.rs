@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use whence::capture::otlp::Attributes;
-use whence::proxy::mcp::Gateway;
 use whence::proxy::mcp::stdio::{Ends, Relay};
+use whence::proxy::mcp::{Gateway, ServerName};
 use whence::proxy::{Ids, Log, Options, Outlet, Who};
 
 use crate::cli::{Serving, text, whence};
@@ -53,8 +53,7 @@ pub(crate) fn gateway(receiver: &str, enforce: bool) -> Gateway {
     Gateway {
         who: who(),
         producer: "whence-mcp".to_owned(),
-        server: "some-server".to_owned(),
-        named: false,
+        server: ServerName::until_known("some-server"),
         enforce,
         log: Log::new(receiver, "main", Some("secret-token"), None).unwrap(),
         machine: Arc::new(TestMachine),
@@ -325,6 +324,8 @@ fn what_is_huge_or_no_json_passes_unchanged_too() {
     between.down(b"{\"id\":1,\"id\":2}\n");
     let call = json!({ "method": "tools/call", "params": { "name": "after" }, "id": 8 });
     between.exchange(&call, &json!({ "id": 8, "result": {} }));
+    let silent = json!({ "method": "tools/call", "params": { "name": "silent" } });
+    between.up(format!("{silent}\n").as_bytes());
     between.up(b"no end of line");
     between.end();
     let spans = receiver.spans();
@@ -337,6 +338,8 @@ fn what_is_huge_or_no_json_passes_unchanged_too() {
     assert!(!told.attributes.contains_key("gen_ai.tool.call.arguments"));
     assert!(!told.attributes.contains_key("gen_ai.tool.call.result"));
     assert_eq!(named(&spans, "tools/call after").len(), 1);
+    let silent = named(&spans, "tools/call silent")[0];
+    assert_eq!(silent.text("error.type"), "no_response", "it may have been heard");
     let gaps = receiver.gaps();
     assert_eq!(gaps.iter().map(|gap| gap["count"].as_u64().unwrap()).sum::<u64>(), 2);
 }
@@ -587,6 +590,28 @@ fn signals_reach_the_server() {
     let script = "echo ready; kill -KILL $$";
     let output = command(folder.path(), &receiver.url, script).output().unwrap();
     assert_eq!(output.status.code(), Some(128 + 9));
+}
+
+#[test]
+fn what_passed_before_a_crash_is_told_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let mut child = command(folder.path(), &url, "cat").spawn().unwrap();
+    let call = json!({ "id": 1, "method": "tools/call", "params": { "name": "a" } });
+    let sent = format!("{call}\n{}\n", json!({ "id": 1, "result": { "content": [] } }));
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    stdin.write_all(sent.as_bytes()).unwrap();
+    stdout.read_exact(&mut vec![0; sent.len()]).unwrap();
+    // A tenth of a second is promised; a busy machine is given more.
+    std::thread::sleep(Duration::from_secs(2));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let receiver = Receiver::at(TcpListener::bind(address).unwrap());
+    assert!(command(folder.path(), &url, "true").output().unwrap().status.success());
+    assert_eq!(receiver.spans()[0].name, "tools/call a");
 }
 
 fn signal(child: &Child, signal: Signal) {

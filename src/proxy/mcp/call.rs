@@ -9,6 +9,8 @@ use crate::capture::otlp::{Attributes, Span, SpanEvent, SpanKind};
 
 /// Events of one span that are kept.
 const EVENTS_MAX: usize = 32;
+/// Bytes of an id that is told.
+const ID_BYTES_MAX: usize = 256;
 /// Bytes of a status message.
 const MESSAGE_BYTES_MAX: usize = 500;
 
@@ -59,7 +61,7 @@ pub(super) fn begin(span: &mut Span, kind: Kind, request: &Message<'_>, whole: b
     span.kind = kind.span_kind();
     span.name = method.to_owned();
     set(span, "mcp.method.name", json!(method));
-    if let Some(id) = request.id() {
+    if let Some(id) = request.id().filter(|id| id.len() <= ID_BYTES_MAX) {
         set(span, "jsonrpc.request.id", json!(id.trim_matches('"')));
     }
     match kind {

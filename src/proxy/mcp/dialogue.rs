@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::ServerName;
 use super::call::{self, Kind};
 use super::catalog::Catalogs;
 use super::copy::Captured;
@@ -80,9 +81,7 @@ pub(super) struct Dialogue {
     ids: Arc<Ids>,
     /// What every span says.
     who: Attributes,
-    /// The server's name: what the one who runs the proxy calls it, or else what it calls itself.
-    server: String,
-    named: bool,
+    server: ServerName,
     version: Option<String>,
     pending: BTreeMap<Key, Call>,
     pending_bytes: usize,
@@ -92,18 +91,12 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    pub(super) fn new(
-        teller: Teller,
-        ids: Arc<Ids>,
-        who: Attributes,
-        (server, named): (String, bool),
-    ) -> Self {
+    pub(super) fn new(teller: Teller, ids: Arc<Ids>, who: Attributes, server: ServerName) -> Self {
         Self {
             teller,
             ids,
             who,
             server,
-            named,
             version: None,
             pending: BTreeMap::new(),
             pending_bytes: 0,
@@ -142,7 +135,12 @@ impl Dialogue {
         for message in &messages {
             match (message.method.as_deref(), message.id()) {
                 (Some(method), Some(id)) => {
-                    self.request(place, at_ns, (method, id), (message, whole))
+                    self.request(place, at_ns, (method, id), (message, whole));
+                }
+                // A request without an id, or with one that was not kept, has no answer, but it may have
+                // been heard.
+                (Some(method), None) if Kind::of(method).is_some() => {
+                    self.request(place, at_ns, (method, "null"), (message, whole));
                 }
                 (Some(method), None) => self.notification(place, at_ns, method, message),
                 (None, Some(id)) => self.answer(place, at_ns, id, (message, whole)),
@@ -183,7 +181,7 @@ impl Dialogue {
         }
         let params = value(message.params);
         let call = Call {
-            bytes: span_bytes(&span),
+            bytes: span_bytes(&span) + id.len(),
             kind,
             span,
             exchange: place.exchange,
@@ -409,16 +407,12 @@ impl Dialogue {
     fn introduce(&mut self, answer: &Message<'_>) {
         let result = value(answer.result);
         let text = |pointer: &str| result.pointer(pointer).and_then(Value::as_str);
-        if let Some(name) = text("/serverInfo/name").filter(|name| !name.is_empty()) {
-            if !self.named {
-                name.clone_into(&mut self.server);
-            }
-        }
+        self.server.introduce(text("/serverInfo/name").unwrap_or(""));
         self.version = text("/protocolVersion").map(str::to_owned).or(self.version.take());
     }
 
     fn tell(&self, mut span: Span) {
-        call::set(&mut span, "whence.mcp.server", json!(self.server));
+        call::set(&mut span, "whence.mcp.server", json!(self.server.get()));
         if let Some(version) = &self.version {
             call::set(&mut span, "mcp.protocol.version", json!(version));
         }

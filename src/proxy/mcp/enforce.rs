@@ -108,7 +108,7 @@ async fn ask(
         },
         "data": {
             "tool": value(member(call.params, "name")),
-            "server": gateway.server,
+            "server": gateway.server.get(),
             "phase": "requested",
         },
     });

@@ -9,8 +9,6 @@ use serde_json::value::RawValue;
 /// Bytes of one message that is read as a whole. The log takes no more in one part of a record
 /// (SPEC 2.3).
 pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// Bytes of an id that is remembered.
-const ID_BYTES_MAX: usize = 512;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +63,7 @@ pub(super) fn written(text: &[u8]) -> Option<Vec<&RawValue>> {
 impl Message<'_> {
     /// The id as it is written: `1` and `"1"` are two.
     pub(super) fn id(&self) -> Option<&str> {
-        self.id.map(RawValue::get).filter(|id| id.len() <= ID_BYTES_MAX)
+        self.id.map(RawValue::get)
     }
 
     /// The arguments of the request.

@@ -13,13 +13,14 @@ mod skim;
 pub mod stdio;
 mod watcher;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::Log;
 use super::error::Error;
 use super::machine::{Ids, Machine, timestamp};
 use super::outlet::Teller;
 use super::who::Who;
+use crate::record::limits::NAME_BYTES_MAX;
 use dialogue::Dialogue;
 use watcher::Watcher;
 
@@ -31,9 +32,7 @@ pub struct Gateway {
     /// The program's name in the log.
     pub producer: String,
     /// The server's name.
-    pub server: String,
-    /// Whether that is what the one who runs the proxy calls it. If not, what it calls itself counts.
-    pub named: bool,
+    pub server: ServerName,
     /// Whether the log is asked before a call is passed on.
     pub enforce: bool,
     /// The log that is asked.
@@ -44,12 +43,42 @@ pub struct Gateway {
     pub ids: Arc<Ids>,
 }
 
+/// What a server is called. Clones are told together what it calls itself.
+#[derive(Clone, Debug)]
+pub struct ServerName {
+    name: Arc<Mutex<String>>,
+    given: bool,
+}
+
+impl ServerName {
+    /// The name that the one who runs the proxy gave it, which counts whatever it calls itself.
+    pub fn given(name: &str) -> Self {
+        Self { name: Arc::new(Mutex::new(name.to_owned())), given: true }
+    }
+
+    /// A name until it has said what it calls itself.
+    pub fn until_known(name: &str) -> Self {
+        Self { given: false, ..Self::given(name) }
+    }
+
+    fn get(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn introduce(&self, name: &str) {
+        if !self.given && (1..=NAME_BYTES_MAX).contains(&name.len()) {
+            let mut own = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+            name.clone_into(&mut own);
+        }
+    }
+}
+
 impl Gateway {
     /// Starts to read what passes.
     fn watch(&self, teller: &Teller) -> Result<Watcher, Error> {
-        let server = (self.server.clone(), self.named);
         let ids = Arc::clone(&self.ids);
-        let dialogue = Dialogue::new(teller.clone(), ids, self.who.attributes(), server);
+        let dialogue =
+            Dialogue::new(teller.clone(), ids, self.who.attributes(), self.server.clone());
         Watcher::start(dialogue, teller.clone(), Arc::clone(&self.machine))
     }
 

@@ -86,7 +86,7 @@ impl Sender {
                 }
             };
             if let Some(batch) = batch {
-                if !self.deliver("traces", batch.body.into()).await {
+                if !self.deliver("otlp/v1/traces", batch.body.into()).await {
                     self.shared.gap.note(batch.count, batch.since_ns, batch.until_ns);
                 }
             } else {
@@ -109,7 +109,7 @@ impl Sender {
         let log = told(missing, shared.machine.now_ns());
         let body = encode::logs(&shared.resource, &shared.scope, &[log]);
         // If the log refuses to be told of it, telling it again would not help.
-        if !self.deliver("logs", body.into()).await {
+        if !self.deliver("otlp/v1/logs", body.into()).await {
             tracing::error!(missing = missing.count, "the log refuses to be told what is missing");
         }
         gap.told(missing);
