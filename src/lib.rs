@@ -7,6 +7,7 @@
 //! agent ─▶ http ─▶ record ─▶ ledger ─▶ store ─fsync▶ receipt
 //!                  Draft→Event  │ sequence, flag, link, hash, root, sign, commit
 //!                               └ canon · proof · seal
+//! exporter, proxy ─▶ http ─▶ intake ─fsync▶ 200;  intake ─ a trace is over ▶ capture ─▶ record ─▶ ledger
 //! investigator ─▶ http ─▶ search (which) + ledger view (what)     search ◀─ follows ─ store
 //! watch ─ follows ─▶ ledger: what it finds becomes records   ─▶ webhooks
 //! auditor ─▶ cli ─▶ verify      (bytes only: no store, no network, no clock)
@@ -23,7 +24,7 @@
 //! | canon  | one value, one byte string, one digest | - | blake3 sha2 hmac serde_json_canonicalizer |
 //! | record | what a record is: kinds, fields, identities, limits; Draft → Event → Entry | canon | caseless |
 //! | secrets | finds secrets in content, by rules as data | canon | regex aho_corasick |
-//! | capture | foreign formats to Drafts: token claims, OpenTelemetry | canon record | opentelemetry_proto prost |
+//! | capture | foreign formats to Drafts: token claims, OpenTelemetry, audit-log events | canon record | opentelemetry_proto prost |
 //! | spool  | a bounded queue on disk: what was taken is durable until it is settled | files | - |
 //! | intake | telemetry waits here, durably, until it can be told as records | canon record capture files spool store ledger | - |
 //! | proof  | chain links, tree roots, inclusion and consistency: digests in, digests out | canon | - |

@@ -594,7 +594,7 @@ CAUSE_SETS = """
 * ACTING: `prompt`, `model_output`, `tool_invocation`, `tool_result`, `handoff`, `session_start`.
 """
 
-INDEPENDENT_OBSERVERS = {"mcp_gateway", "llm_gateway", "egress_proxy", "idp"}  # R-CAUSE-6
+INDEPENDENT_OBSERVERS = {"mcp_gateway", "llm_gateway", "egress_proxy", "idp", "imported"}  # R-CAUSE-6
 OWN_OBSERVERS = {"agent_process", "tool_executor"}  # R-DELEG-1
 DELEGATED = {"tool_invocation", "tool_result", "api_call", "handoff"}  # R-DELEG-1, and `memory` but for `search`
 WITH_CONTENT = {"prompt", "model_output", "tool_invocation", "tool_result"}  # R-CONTENT-4

@@ -13,4 +13,4 @@ pub use digest::{
     ContentDigest, EntryHash, Salt, SecretDigest, TreeHash, hmac_sha256, keyed_lookup_key,
     lookup_key,
 };
-pub use json::{Json, NotCanonical, sorted_to_bytes, to_bytes};
+pub use json::{INTEGER_MAX, Json, NotCanonical, sorted_to_bytes, to_bytes};

@@ -1,4 +1,5 @@
-//! Foreign formats to Drafts: the claims of tokens, and OpenTelemetry ([`otlp`]).
+//! Foreign formats to Drafts: the claims of tokens, OpenTelemetry ([`otlp`]), and audit-log events of
+//! applications ([`workos`]).
 //!
 //! Who acts for whom stands in tokens in several ways, two of them the exact inverse of one another. So
 //! the direction is never guessed: the sender names the profile by which the claims are read
@@ -9,5 +10,6 @@
 
 pub mod claims;
 pub mod otlp;
+pub mod workos;
 
 pub use claims::{Asked, ClaimError, Profile};

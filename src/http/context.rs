@@ -6,8 +6,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
 use super::error::{ApiError, Problem, codes};
+use super::{App, workos};
 use crate::canon;
 
 /// The header that carries a request's id.
@@ -31,7 +31,7 @@ pub(super) async fn context(State(app): State<App>, request: Request, next: Next
             tracing::debug!(request_id = %id, %method, path, %error, "refused");
         }
         debug_assert!(codes().any(|code| code.name == error.code), "{} is not listed", error.code);
-        response = problem(error, &response, &id);
+        response = problem(error, &response, &id, path.ends_with(workos::PATH));
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -71,8 +71,9 @@ fn of_status(status: StatusCode) -> ApiError {
     ApiError::new(status, code, detail)
 }
 
-fn problem(error: ApiError, response: &Response, request_id: &str) -> Response {
+fn problem(error: ApiError, response: &Response, request_id: &str, says_again: bool) -> Response {
     let problem = Problem {
+        message: says_again.then(|| error.detail.clone()),
         kind: "about:blank",
         title: error.status.canonical_reason().unwrap_or("Error").to_owned(),
         status: error.status.as_u16(),

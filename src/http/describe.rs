@@ -168,6 +168,7 @@ pub(super) fn example(name: &str) -> Value {
             "valid_until": "2027-11-24T00:00:00Z",
         }),
         "webhook" => json!({ "url": "https://siem.example/whence", "min_severity": "high" }),
+        "audit_log_event" => audit_log_event(),
         "policy" => json!({ "mode": "strict", "approvals": ["external", "destructive"] }),
         "new_token" => json!({
             "name": "billing agent",
@@ -218,5 +219,20 @@ fn invocation() -> Value {
         "data": { "tool": "send_money", "call_id": "call_9", "effect": "external" },
         "content": { "arguments": { "to": "Contoso", "amount": 420 } },
         "labels": { "env": "prod" },
+    })
+}
+
+fn audit_log_event() -> Value {
+    json!({
+        "organization_id": "org_01EHZ",
+        "event": {
+            "action": "invoice.paid",
+            "occurred_at": "2026-11-24T00:06:15Z",
+            "version": 1,
+            "actor": { "id": "invoice-agent", "type": "agent", "name": "Invoice agent" },
+            "targets": [{ "id": "inv-7", "type": "invoice" }],
+            "context": { "location": "203.0.113.7" },
+            "metadata": { "user_id": "alice@example.com", "session_id": "s-81f3", "amount": 420 },
+        },
     })
 }

@@ -79,6 +79,9 @@ pub(super) struct Problem {
     pub(super) code: String,
     /// What is wrong with the body, place by place.
     pub(super) errors: Vec<ProblemField>,
+    /// The same as `detail`, for clients of audit-log events, which look for it here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
     /// Where the ledger tells of it, if a record was refused by a rule of the ledger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<RefusalBody>,
@@ -225,12 +228,14 @@ const CODES: &[(&str, StatusCode)] = &[
     ("busy", StatusCode::TOO_MANY_REQUESTS),
     ("catalog_unknown", StatusCode::NOT_FOUND),
     ("encoding_unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("event_invalid", StatusCode::BAD_REQUEST),
     ("held", StatusCode::CONFLICT),
     ("hold_unknown", StatusCode::NOT_FOUND),
     ("index_behind", StatusCode::SERVICE_UNAVAILABLE),
     ("index_unavailable", StatusCode::SERVICE_UNAVAILABLE),
     ("internal", StatusCode::INTERNAL_SERVER_ERROR),
     ("key_exists", StatusCode::CONFLICT),
+    ("key_invalid", StatusCode::BAD_REQUEST),
     ("key_unknown", StatusCode::NOT_FOUND),
     ("ledger_exists", StatusCode::CONFLICT),
     ("ledger_halted", StatusCode::SERVICE_UNAVAILABLE),

@@ -18,8 +18,9 @@ use super::search::{FoundBody, IndexBody, SessionsBody};
 use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
-    audit, catalog_routes, erasure_routes, export, health, identity_routes, ledgers, openapi,
+    audit, catalog_routes, erasure_routes, export, identity_routes, ledgers, operation_routes,
     overseeing, proofs, records, rules_routes, saved, search, tokens, trace, webhook_routes,
+    workos_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
@@ -32,6 +33,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         catalog_routes::ROUTES,
         webhook_routes::ROUTES,
         erasure_routes::ROUTES,
+        workos_routes::ROUTES,
+        operation_routes::ROUTES,
     ];
     pages.into_iter().flatten()
 }
@@ -474,35 +477,6 @@ const ROUTES: &[Route] = &[
         roles: AUDITOR,
         answers: &[ok(OCTETS)],
         codes: &["tile_unknown", "busy", "reading_unlogged"],
-        ..NOTHING
-    },
-    Route {
-        path: "/healthz",
-        handler: || get(health::alive),
-        id: "isAlive",
-        summary: "Says that the process is alive.",
-        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "It is.", media: &[] }],
-        ..NOTHING
-    },
-    Route {
-        path: "/readyz",
-        handler: || get(health::ready),
-        id: "isReady",
-        summary: "Says that no ledger has stopped writing.",
-        answers: &[Answer { status: StatusCode::NO_CONTENT, what: "None has.", media: &[] }],
-        codes: &["ledger_halted"],
-        ..NOTHING
-    },
-    Route {
-        path: "/openapi.json",
-        handler: || get(openapi::serve),
-        id: "getDescription",
-        summary: "This document.",
-        answers: &[ok(&[Media {
-            name: "application/json",
-            schema: super::describe::anything,
-            example: None,
-        }])],
         ..NOTHING
     },
 ];

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use super::flag::Flag;
@@ -229,6 +230,15 @@ const OURS: char = '\u{1}';
 /// An error from within a `Deserialize`, with a code, that [`explain`] passes on as it is.
 pub(super) fn refuse<E: serde::de::Error>(code: Code, message: &str) -> E {
     E::custom(format_args!("{OURS}{code}:{message}"))
+}
+
+/// Reads JSON of another format than that of a record, and refuses it as a record is refused.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut from);
+    let read = read.map_err(|error| explain("", Some(error.path()), error.inner()))?;
+    from.end().map_err(|error| explain("", None, &error))?;
+    Ok(read)
 }
 
 /// Turns the error of a parser into a refusal, in our own words. `prefix` is where the parsed text

@@ -16,12 +16,16 @@ names! {
 }
 
 impl ObservedBy {
-    /// Whether the observer stands outside the agent, and so can see a call without knowing its
-    /// cause (SPEC 2.5).
+    /// Whether the observer can see a call without knowing its cause (SPEC 2.5): it stands outside the
+    /// agent, or tells from an import what has happened, which is not thrown away for what it lacks.
     pub const fn is_independent(self) -> bool {
         match self {
-            Self::McpGateway | Self::LlmGateway | Self::EgressProxy | Self::Idp => true,
-            Self::AgentProcess | Self::ToolExecutor | Self::Imported => false,
+            Self::McpGateway
+            | Self::LlmGateway
+            | Self::EgressProxy
+            | Self::Idp
+            | Self::Imported => true,
+            Self::AgentProcess | Self::ToolExecutor => false,
         }
     }
 

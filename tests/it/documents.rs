@@ -53,7 +53,7 @@ fn every_described_operation_is_routed_and_every_other_method_is_not() {
     let server = Server::new();
     let document = whence::http::document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 51);
+    assert_eq!(operations.len(), 54);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let described = methods.get(method.to_lowercase()).is_some();
@@ -195,6 +195,7 @@ fn what_the_server_answers_is_as_described() {
     assert_eq!(call("POST", "/v1/tokens", "", r#"{"name":"ci","roles":["writer"]}"#), 201);
     assert_eq!(call("DELETE", "/v1/tokens/{id}", "", ""), 404);
     erasing_is_as_described(&call);
+    events_are_as_described(&call, &document);
     assert_eq!(call("DELETE", saved, "", ""), 204);
     assert_eq!(call("DELETE", saved, "", ""), 404);
 }
@@ -206,6 +207,21 @@ fn erasing_is_as_described(call: &impl Fn(&str, &str, &str, &str) -> u16) {
     assert_eq!(call("POST", "/v1/ledgers/{ledger}/holds", "", hold), 201);
     assert_eq!(call("POST", "/v1/ledgers/{ledger}/erasures", "", erasure), 201);
     assert_eq!(call("POST", "/v1/ledgers/{ledger}/erasures", "", hold), 400);
+}
+
+fn events_are_as_described(call: &impl Fn(&str, &str, &str, &str) -> u16, document: &Value) {
+    for path in
+        ["/audit_logs/events", "/v1/audit_logs/events", "/v1/ledgers/{ledger}/audit_logs/events"]
+    {
+        let form = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+        let mut event = form["example"].clone();
+        assert_eq!(call("POST", path, "", &event.to_string()), 200);
+        event["event"]["metadata"] = json!({});
+        assert_eq!(call("POST", path, "", &event.to_string()), 422);
+        event["event"]["metadata"] = json!([]);
+        assert_eq!(call("POST", path, "", &event.to_string()), 400);
+        assert_eq!(call("POST", path, "", "{"), 400);
+    }
 }
 
 #[test]
@@ -228,7 +244,7 @@ fn every_example_is_as_described_and_is_taken() {
             // The hold that is released was never placed.
             let status = match path.rsplit('/').next() {
                 Some("records" | "preflight") if media == "application/json" => 422,
-                Some("policy") => 200,
+                Some("policy" | "events") => 200,
                 Some("release") => 404,
                 _ => 201,
             };
@@ -242,7 +258,7 @@ fn every_example_is_as_described_and_is_taken() {
             }
         }
     }
-    assert_eq!(examples, 13);
+    assert_eq!(examples, 16);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 mod accesses;
 mod api;
+mod captures;
 mod catalogs;
 mod cli;
 mod config;
@@ -29,6 +30,7 @@ mod limits;
 mod log;
 mod mcp;
 mod producers;
+mod python;
 mod readme;
 mod receiver;
 mod recorded;
@@ -42,3 +44,4 @@ mod trace;
 mod vectors;
 mod watch;
 mod wire;
+mod workos;

@@ -1,4 +1,5 @@
-//! Every command in the README is run, in its order, and what the README says of settings is so.
+//! Every command in the README is run, in its order, and what the README says of settings is so. Other
+//! pages are run in the same way ([`run`]).
 
 use std::fs;
 use std::net::TcpListener;
@@ -27,7 +28,7 @@ fn commands(text: &str) -> Vec<String> {
             (false, _) => {}
         }
     }
-    assert!(lines.len() > 20, "the README has no commands");
+    assert!(!lines.is_empty(), "the page has no commands");
     lines
 }
 
@@ -50,17 +51,14 @@ fn adapted(line: &str, python: Option<&str>) -> String {
     }
 }
 
-#[test]
-fn every_command_is_run() {
+/// Runs the commands of a page in their order, in a folder of its own, and gives what they print.
+pub(crate) fn run(page: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(root().join("tools"), folder.path().join("tools")).unwrap();
     // The system gives out another port each time, so that this one is free for a while.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let python = std::env::var("WHENCE_PYTHON").ok();
-    if python.is_none() {
-        println!("skipped: the second verifier, because WHENCE_PYTHON names no interpreter");
-    }
-    let text = readme().replace("7117", &port.to_string());
+    let text = fs::read_to_string(root().join(page)).unwrap().replace("7117", &port.to_string());
     // What a failing script leaves running would hold its output open for ever.
     let mut script =
         "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
@@ -82,6 +80,16 @@ fn every_command_is_run() {
     let stdout = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{script}\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+    stdout
+}
+
+#[test]
+fn every_command_is_run() {
+    if std::env::var_os("WHENCE_PYTHON").is_none() {
+        println!("skipped: the second verifier, because WHENCE_PYTHON names no interpreter");
+    }
+    assert!(commands(&readme()).len() > 20, "the README has no commands");
+    let stdout = run("README.md");
     let verified = stdout.lines().filter(|line| line.starts_with("verified")).count();
     assert!(verified >= 4, "only {verified} times\n{stdout}");
     assert!(stdout.contains("api call POST https://bank.example/v2/transfers"), "{stdout}");

@@ -6,11 +6,28 @@
 //! and the ids of tool calls, never from span parentage alone.
 
 mod assemble;
+mod coding;
+mod decode;
+mod decode_json;
+mod decode_protobuf;
+mod draft;
 pub mod encode;
 mod item;
 mod known;
+pub mod mapping;
+mod mcp;
+mod messages;
+mod plan;
+mod read;
+mod tell;
+mod trace;
+mod wire;
 
 pub use assemble::{assemble, covers, is_loose, sessions};
+pub use decode::{DecodeError, Decoded, Encoding, Signal, decode};
 pub use item::{Attributes, Group, Item, Log, Scope, Sender, Span, SpanEvent, SpanId, SpanKind};
 pub use item::{TraceId, What};
 pub use known::Known;
+
+#[cfg(test)]
+mod tests;

@@ -111,14 +111,8 @@ fn r4_an_act_without_its_cause_is_refused_or_from_outside_flagged() {
     for (kind, flag) in orphans {
         for observer in ObservedBy::ALL {
             let changes = [("/causes", NOTHING), ("/source/observed_by", json!(observer))];
-            let outside = matches!(
-                observer,
-                ObservedBy::McpGateway
-                    | ObservedBy::LlmGateway
-                    | ObservedBy::EgressProxy
-                    | ObservedBy::Idp
-            );
-            assert_outcome(kind, &changes, &[if outside { flag } else { "/causes cause_missing" }]);
+            let knows = matches!(observer, ObservedBy::AgentProcess | ObservedBy::ToolExecutor);
+            assert_outcome(kind, &changes, &[if knows { "/causes cause_missing" } else { flag }]);
         }
     }
 }

@@ -673,10 +673,13 @@ fn causes() -> Vec<Vector> {
         ),
         yes("R-CAUSE-6", "an API call that an egress proxy saw", &gateway(call())),
         yes("R-CAUSE-6", "a tool invocation that a gateway saw", &gateway(invocation())),
+        yes("R-CAUSE-6", "an imported API call without a cause", &{
+            with(without(call(), "/causes"), "/source/observed_by", "imported")
+        }),
         no(
             "R-CAUSE-6",
-            "an imported API call without a cause",
-            &{ with(without(call(), "/causes"), "/source/observed_by", "imported") },
+            "an API call without a cause that the agent's own tool executor tells",
+            &{ with(without(call(), "/causes"), "/source/observed_by", "tool_executor") },
             ("/causes", "cause_missing"),
         ),
     ]
