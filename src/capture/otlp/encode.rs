@@ -176,6 +176,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::capture::otlp::{Encoding, Signal, What, decode};
     use crate::record::Hex;
 
     #[test]
@@ -204,6 +205,10 @@ mod tests {
         let body = traces(&resource, &scope, std::slice::from_ref(&told));
         assert!(span_bytes(&told) <= 2 * body.len() && body.len() <= 2 * span_bytes(&told));
 
+        let posted = decode(Signal::Traces, Encoding::Protobuf, &body).unwrap();
+        let What::Span(posted) = &posted.items[0].what else { panic!("no span") };
+        let named = |span: &Span| Span { attributes: Attributes::new(), ..span.clone() };
+        assert_eq!(named(posted), named(&told), "what the log reads is what was told");
         let read = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
         let of_program = &read.resource_spans[0];
         let resource = of_program.resource.as_ref().unwrap();
