@@ -46,6 +46,7 @@ pub mod capture;
 pub mod cli;
 pub mod files;
 pub mod http;
+pub mod intake;
 pub mod ledger;
 pub mod proof;
 pub mod proxy;

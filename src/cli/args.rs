@@ -88,8 +88,8 @@ impl Settings {
             log_format: self.log_format.clone(),
             url: self.url.clone(),
             ledger: self.ledger.clone(),
-            // A secret on the command line is there for every user of the machine to read.
-            token: None,
+            // No token: on the command line it is there for every user of the machine to read.
+            ..Raw::default()
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,10 @@ settings! {
     insecure_plain_http = "WHENCE_INSECURE_PLAIN_HTTP", Some("false");
     /// Whether to open ledgers without their head files.
     accept_missing_head = "WHENCE_ACCEPT_MISSING_HEAD", Some("false");
+    /// Seconds for which a trace is quiet before it is told.
+    telemetry_settle = "WHENCE_TELEMETRY_SETTLE", Some("5");
+    /// Seconds for which one is quiet whose root has not ended.
+    telemetry_timeout = "WHENCE_TELEMETRY_TIMEOUT", Some("30");
     /// What to log.
     log = "WHENCE_LOG", Some("info");
     /// How to log.
@@ -177,6 +182,8 @@ pub(super) struct Config {
     pub(super) ca: Option<PathBuf>,
     pub(super) insecure_plain_http: bool,
     pub(super) accept_missing_head: bool,
+    pub(super) telemetry_settle: Duration,
+    pub(super) telemetry_timeout: Duration,
     pub(super) log: String,
     pub(super) log_format: LogFormat,
     pub(super) url: String,
@@ -192,6 +199,11 @@ impl Config {
             Some("true" | "1") => Ok(true),
             Some("false" | "0" | "") | None => Ok(false),
             Some(_) => bail!("{name} is neither true nor false"),
+        };
+        let seconds = |name: &str| {
+            let number = text(name)?.parse().ok().filter(|number| (0.01..=3600.0).contains(number));
+            let number = number.with_context(|| format!("{name} is not 0.01 to 3600 seconds"))?;
+            anyhow::Ok(Duration::from_secs_f64(number))
         };
         let listen: SocketAddr =
             text("listen")?.parse().context("listen is not an address such as 127.0.0.1:7117")?;
@@ -220,6 +232,8 @@ impl Config {
             ca: get("ca").map(PathBuf::from),
             insecure_plain_http,
             accept_missing_head: yes("accept_missing_head")?,
+            telemetry_settle: seconds("telemetry_settle")?,
+            telemetry_timeout: seconds("telemetry_timeout")?,
             log: text("log")?,
             log_format,
             url: text("url")?.trim_end_matches('/').to_owned(),

@@ -79,6 +79,8 @@ mod tests {
             ca: None,
             insecure_plain_http: false,
             accept_missing_head: false,
+            telemetry_settle: std::time::Duration::from_secs(5),
+            telemetry_timeout: std::time::Duration::from_secs(30),
             log: String::new(),
             log_format: LogFormat::Text,
             url: "http://127.0.0.1:7117".to_owned(),

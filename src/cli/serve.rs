@@ -14,7 +14,7 @@ use super::config::{Config, LogFormat};
 use super::output::Output;
 use super::setup::{self, Data};
 use super::system::environment;
-use crate::http::{self, App, Limits, ServeOptions, Tls};
+use crate::http::{self, App, Limits, ServeOptions, Times, Tls};
 use crate::ledger::{self, Ledgers};
 use crate::record::LedgerName;
 
@@ -49,7 +49,15 @@ pub(super) fn serve(config: &Config, output: Output) -> anyhow::Result<()> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     output.note(&format!("listening on {scheme}://{}", listener.local_addr()?));
 
-    let app = App::new(Arc::clone(&ledgers), tokens, &environment(), Limits::default());
+    let limits = Limits {
+        telemetry_times: Times {
+            settle: config.telemetry_settle,
+            timeout: config.telemetry_timeout,
+            ..Times::default()
+        },
+        ..Limits::default()
+    };
+    let app = App::new(Arc::clone(&ledgers), tokens, &environment(), limits);
     let options = ServeOptions { listener, tls, drain: DRAIN };
     runtime.block_on(async {
         let stop = async move {

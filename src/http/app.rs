@@ -8,10 +8,12 @@ use tokio::sync::Semaphore;
 use super::accesses::Accesses;
 use super::error::ApiError;
 use super::indexes::Indexes;
+use super::intakes::Intakes;
 use super::refusals::Refusals;
 use super::saved::SavedSearches;
 use super::watchers::Watchers;
 use crate::access::{Action, Grant, TokenFile};
+use crate::intake::{JournalLimits, Times};
 use crate::ledger::{self, Clock, Ledger, Ledgers, Random};
 use crate::record::LedgerName;
 use crate::search::Index;
@@ -47,6 +49,14 @@ pub struct Limits {
     pub refusals_bytes_max: usize,
     /// Requests that wait for the index at a time.
     pub index_waits_max: usize,
+    /// Posts of telemetry that are worked on at a time.
+    pub posts_max: usize,
+    /// When telemetry is told.
+    pub telemetry_times: Times,
+    /// How large the journal of a ledger's telemetry may become.
+    pub telemetry_journal: JournalLimits,
+    /// Bytes of a ledger's telemetry that are held in memory until it is told.
+    pub telemetry_bytes_max: u64,
     /// How often it is looked for what did not come in time. If it is left out, nobody watches the
     /// ledgers, and no webhook is told of anything.
     pub watch_interval: Option<Duration>,
@@ -71,6 +81,13 @@ impl Default for Limits {
             refusals_max: 60,
             refusals_bytes_max: 8 * 1024 * 1024,
             index_waits_max: 64,
+            posts_max: 32,
+            telemetry_times: Times::default(),
+            telemetry_journal: JournalLimits {
+                bytes_max: 1024 * 1024 * 1024,
+                segment_bytes: 8 * 1024 * 1024,
+            },
+            telemetry_bytes_max: 256 * 1024 * 1024,
             watch_interval: Some(Duration::from_secs(5)),
             webhook_retry: Duration::from_secs(1),
         }
@@ -86,6 +103,7 @@ pub struct App {
     pub(super) random: Arc<dyn Random>,
     pub(super) indexes: Arc<Indexes>,
     pub(super) watchers: Arc<Watchers>,
+    pub(super) intakes: Arc<Intakes>,
     pub(super) limits: Limits,
     /// What was refused of late.
     pub(super) refusals: Arc<Refusals>,
@@ -99,6 +117,8 @@ pub struct App {
     pub(super) bodies: Arc<Semaphore>,
     /// Turns to make a large answer.
     pub(super) answers: Arc<Semaphore>,
+    /// Turns to work on telemetry.
+    pub(super) posts: Arc<Semaphore>,
     /// Turns to wait for an index.
     pub(super) index_waits: Arc<Semaphore>,
 }
@@ -114,20 +134,26 @@ impl App {
         let folder = ledgers.settings().data.join("search");
         let indexes = Indexes::new(folder, Arc::clone(&environment.random));
         let watchers = Watchers::new(ledgers.settings().clone(), environment, &limits);
+        let clock = Arc::clone(&environment.clock);
+        let refusals = Refusals::new(Arc::clone(&clock), &limits);
+        let settings = ledgers.settings().clone();
+        let intakes = Intakes::new(settings, clock, Arc::clone(&refusals), &limits);
         let app = Self {
             ledgers,
             tokens,
             indexes: Arc::new(indexes),
             watchers: Arc::new(watchers),
+            intakes: Arc::new(intakes),
             clock: Arc::clone(&environment.clock),
             random: Arc::clone(&environment.random),
-            refusals: Refusals::new(Arc::clone(&environment.clock), &limits),
+            refusals,
             accesses: Accesses::new(Arc::clone(&environment.clock), &limits),
             limits,
             saved: Arc::default(),
             registering: Arc::default(),
             bodies: Arc::new(Semaphore::new(limits.bodies_kib_max)),
             answers: Arc::new(Semaphore::new(limits.answers_max)),
+            posts: Arc::new(Semaphore::new(limits.posts_max)),
             index_waits: Arc::new(Semaphore::new(limits.index_waits_max)),
         };
         // The others are followed from the first time on that somebody asks for them.
@@ -141,6 +167,24 @@ impl App {
     fn follow(&self, ledger: &Ledger) {
         self.indexes.of(ledger);
         self.watchers.of(ledger);
+        self.intakes.resume(ledger);
+    }
+
+    /// Goes on with the telemetry that was taken and not told, of all ledgers. Reads the disk, and needs a
+    /// runtime.
+    pub(super) fn resume(&self) {
+        for name in self.ledgers.names().unwrap_or_default() {
+            if !self.intakes.is_pending(&name) {
+                continue;
+            }
+            match self.ledgers.get(&name) {
+                Ok(ledger) => self.follow(&ledger),
+                Err(error) => {
+                    let error = super::error::with_causes(&error);
+                    tracing::error!(ledger = %name, error, "telemetry waits: the ledger cannot be opened");
+                }
+            }
+        }
     }
 
     /// The time in seconds since 1970, for the ends of tokens.

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::{ApiError, Problem, codes};
+use super::otlp::Form;
 use super::{App, workos};
 use crate::canon;
 
@@ -31,7 +32,9 @@ pub(super) async fn context(State(app): State<App>, request: Request, next: Next
             tracing::debug!(request_id = %id, %method, path, %error, "refused");
         }
         debug_assert!(codes().any(|code| code.name == error.code), "{} is not listed", error.code);
-        response = problem(error, &response, &id, path.ends_with(workos::PATH));
+        let form = response.extensions_mut().remove::<Form>();
+        let says_again = path.ends_with(workos::PATH);
+        response = problem(error, form, &response, &id, says_again);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -71,7 +74,15 @@ fn of_status(status: StatusCode) -> ApiError {
     ApiError::new(status, code, detail)
 }
 
-fn problem(error: ApiError, response: &Response, request_id: &str, says_again: bool) -> Response {
+/// The answer that says what is wrong: a problem in JSON, unless it has to have another form.
+fn problem(
+    error: ApiError,
+    form: Option<Form>,
+    response: &Response,
+    request_id: &str,
+    says_again: bool,
+) -> Response {
+    let other = form.map(|form| (form.media(), form.of_error(&error)));
     let problem = Problem {
         message: says_again.then(|| error.detail.clone()),
         kind: "about:blank",
@@ -83,10 +94,13 @@ fn problem(error: ApiError, response: &Response, request_id: &str, says_again: b
         refusal: error.refused.and_then(|refused| refused.told),
         request_id: request_id.to_owned(),
     };
-    let body = canon::sorted_to_bytes(&problem).unwrap_or_default();
+    let (media, body) = other.unwrap_or_else(|| {
+        let body = canon::sorted_to_bytes(&problem).unwrap_or_default();
+        ("application/problem+json", body)
+    });
     let mut with_body = (error.status, Body::from(body)).into_response();
     let headers = with_body.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     if error.status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

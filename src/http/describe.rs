@@ -167,6 +167,8 @@ pub(super) fn example(name: &str) -> Value {
             "public_key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
             "valid_until": "2027-11-24T00:00:00Z",
         }),
+        "otlp_protobuf" => Value::String(String::new()),
+        "otlp_json" => json!({ "resourceSpans": [] }),
         "webhook" => json!({ "url": "https://siem.example/whence", "min_severity": "high" }),
         "audit_log_event" => audit_log_event(),
         "policy" => json!({ "mode": "strict", "approvals": ["external", "destructive"] }),

@@ -136,6 +136,25 @@ impl ApiError {
         Self { retry_after_seconds: Some(1), ..error }
     }
 
+    /// The journal of telemetry cannot be used. What was sent may be in it: sending it again is harmless.
+    pub(super) fn telemetry_unwritable(cause: String) -> Self {
+        let detail = "telemetry cannot be written down now: send the same again later; the server's log \
+                      says why";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "telemetry_unwritable", detail);
+        Self { retry_after_seconds: Some(10), cause: Some(cause), ..error }
+    }
+
+    /// The same for an exporter, which sends again what is answered with 503, and drops what is answered
+    /// with other statuses of 5xx, or with 408.
+    pub(super) fn for_exporter(self) -> Self {
+        let later = self.status.is_server_error() || self.status == StatusCode::REQUEST_TIMEOUT;
+        if !later {
+            return self;
+        }
+        let retry_after_seconds = self.retry_after_seconds.or(Some(10));
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, retry_after_seconds, ..self }
+    }
+
     pub(super) fn timeout() -> Self {
         let detail = "the request took too long: send it again";
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
@@ -255,11 +274,14 @@ const CODES: &[(&str, StatusCode)] = &[
     ("servers_differ", StatusCode::UNPROCESSABLE_ENTITY),
     ("session_unknown", StatusCode::NOT_FOUND),
     ("size_unknown", StatusCode::BAD_REQUEST),
+    ("telemetry_invalid", StatusCode::BAD_REQUEST),
+    ("telemetry_unwritable", StatusCode::SERVICE_UNAVAILABLE),
     ("tile_unknown", StatusCode::NOT_FOUND),
     ("timeout", StatusCode::REQUEST_TIMEOUT),
     ("token_invalid", StatusCode::UNAUTHORIZED),
     ("token_unknown", StatusCode::NOT_FOUND),
     ("token_unusable", StatusCode::UNPROCESSABLE_ENTITY),
+    ("too_many_items", StatusCode::PAYLOAD_TOO_LARGE),
     ("too_many_records", StatusCode::PAYLOAD_TOO_LARGE),
     ("too_many_searches", StatusCode::CONFLICT),
     ("too_many_webhooks", StatusCode::CONFLICT),

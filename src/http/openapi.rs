@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::describe::{Schemas, example, problem};
+use super::describe::{Schemas, anything, example, octets, problem};
 use super::error::{ApiError, codes};
 use super::records::json as answer;
 use super::route::{Media, Of, Parameter, Route};
@@ -62,7 +62,12 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
         responses.insert(answer.status.as_str().to_owned(), response);
     }
     for (status, codes) in refusals(route) {
-        responses.insert(status.to_string(), refusal(status, &codes, schemas));
+        let mut described = refusal(status, &codes, schemas);
+        if route.answers.iter().any(|answer| answer.media.iter().any(is_otlp)) {
+            // Exporters get their errors in the form of their requests.
+            put(&mut described, "content", content(STATUS, schemas));
+        }
+        responses.insert(status.to_string(), described);
     }
     let mut operation = json!({
         "operationId": route.id,
@@ -81,6 +86,17 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
         put(&mut operation, "requestBody", body);
     }
     operation
+}
+
+/// `google.rpc.Status`, in both forms.
+const STATUS: &[Media] = &[
+    Media { name: PROTOBUF, schema: octets, example: None },
+    Media { name: "application/json", schema: anything, example: None },
+];
+const PROTOBUF: &str = "application/x-protobuf";
+
+fn is_otlp(media: &Media) -> bool {
+    media.name == PROTOBUF
 }
 
 fn put(object: &mut Value, name: &str, value: Value) {

@@ -25,12 +25,21 @@ pub(super) struct Read {
 /// Reads a body of at most the allowed size. A longer one is refused as soon as that is known: by its
 /// announced length, or when the limit is passed. It takes room as its bytes come in, so that a
 /// client that announces much and sends nothing keeps nobody else out.
-pub(super) async fn body(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Read, ApiError> {
+pub(super) async fn body(app: &App, headers: &HeaderMap, body: Body) -> Result<Read, ApiError> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         let detail = "compressed bodies are not taken: send the body as it is";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(ApiError::new(status, "encoding_unsupported", detail));
     }
+    encoded(app, headers, body).await
+}
+
+/// The same for a body that may be compressed: as it comes.
+pub(super) async fn encoded(
+    app: &App,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Read, ApiError> {
     let max = app.limits.body_bytes_max;
     let announced = headers
         .get(header::CONTENT_LENGTH)

@@ -143,23 +143,24 @@ pub(super) async fn tell(
 ) -> ApiError {
     let Some(refused) = &mut error.refused else { return error };
     let posted = posted(refused.index).unwrap_or_default();
-    match write(app, ledger, grant, refused.code, posted).await {
+    match write(&app.refusals, ledger, &grant.id, refused.code, posted).await {
         Ok(told) => refused.told = told,
         Err(unwritten) => return unwritten,
     }
     error
 }
 
-async fn write(
-    app: &App,
+/// The same for a record that is refused after its sender was answered.
+pub(super) async fn write(
+    refusals: &Arc<Refusals>,
     ledger: &Ledger,
-    grant: &Grant,
+    token: &str,
     code: Code,
     posted: Vec<u8>,
 ) -> Result<Option<RefusalBody>, ApiError> {
-    let place = app.refusals.place(ledger, &grant.id, code, posted.len());
+    let place = refusals.place(ledger, token, code, posted.len());
     let Place::Own { keeps } = place else { return Ok(None) };
-    let (token, now) = (grant.id.clone(), app.clock.now());
+    let (token, now) = (token.to_owned(), refusals.clock.now());
     let draft = super::app::blocking(move || {
         let record = read(&posted);
         let bytes = record.to_bytes().map_err(|error| ApiError::internal(with_causes(&error)))?;

@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::error::ApiError;
-use super::{App, context, routes};
+use super::{App, context, grpc, routes};
 
 /// A request that takes longer is given up. What it had queued is still committed.
 const REQUEST_SECONDS_MAX: u64 = 60;
@@ -20,6 +20,7 @@ pub fn router(app: App) -> Router {
     let routes = routes::all()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
     routes
+        .merge(grpc::routes())
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal("a handler panicked").into_response()
         }))

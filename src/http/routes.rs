@@ -19,8 +19,8 @@ use super::tokens::TokenBody;
 use super::trace::{EffectsBody, WhyBody};
 use super::{
     audit, catalog_routes, erasure_routes, export, identity_routes, ledgers, operation_routes,
-    overseeing, proofs, records, rules_routes, saved, search, tokens, trace, webhook_routes,
-    workos_routes,
+    otlp_routes, overseeing, proofs, records, rules_routes, saved, search, tokens, trace,
+    webhook_routes, workos_routes,
 };
 use crate::ledger::archive::ArchiveMeta;
 
@@ -33,6 +33,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
         catalog_routes::ROUTES,
         webhook_routes::ROUTES,
         erasure_routes::ROUTES,
+        otlp_routes::ROUTES,
         workos_routes::ROUTES,
         operation_routes::ROUTES,
     ];

@@ -58,6 +58,12 @@ pub async fn serve(
         stop.await;
         stopping.graceful_shutdown(Some(drain));
     });
+    let resuming = app.clone();
+    let resumed = blocking(move || {
+        resuming.resume();
+        Ok(())
+    });
+    resumed.await.map_err(|_| io::Error::other("telemetry could not be resumed"))?;
     let (accesses, refusals) = (Arc::clone(&app.accesses), Arc::clone(&app.refusals));
     let purging = tokio::spawn(retention::run(app.clone()));
     let service = router(app.clone()).into_make_service();
@@ -74,6 +80,13 @@ pub async fn serve(
         }
     };
     purging.abort();
+    // It writes refusals, and so ends before they do.
+    let intakes = Arc::clone(&app.intakes);
+    let closed = blocking(move || {
+        intakes.close();
+        Ok(())
+    });
+    closed.await.map_err(|_| io::Error::other("telemetry could not be stopped"))?;
     refusals.close().await;
     accesses.close().await;
     blocking(move || {

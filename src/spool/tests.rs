@@ -187,24 +187,24 @@ fn a_file_goes_when_everything_in_it_is_settled_in_whatever_order() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), Limits { segment_bytes: 60, ..LIMITS }).unwrap();
     let push = |name: &str| spool.push(name.as_bytes()).unwrap();
-    let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(push);
+    let [first, second, third, fourth, fifth] = ["a", "b", "c", "d", "e"].map(push);
     assert_eq!(files(folder.path()).len(), 2);
-    spool.settle(c).unwrap();
-    spool.settle(a).unwrap();
-    spool.settle(a).unwrap();
+    spool.settle(third).unwrap();
+    spool.settle(first).unwrap();
+    spool.settle(first).unwrap();
     assert_eq!(files(folder.path()).len(), 2);
-    spool.settle(b).unwrap();
+    spool.settle(second).unwrap();
     assert_eq!(files(folder.path()).len(), 1);
-    assert!(matches!(spool.read(b), Err(SpoolError::Unknown)));
+    assert!(matches!(spool.read(second), Err(SpoolError::Unknown)));
     assert_eq!(records(&spool), [b"d", b"e"]);
     assert_eq!(
-        (spool.next(None), spool.next(Some(d)), spool.next(Some(e))),
-        (Some(d), Some(e), None)
+        (spool.next(None), spool.next(Some(fourth)), spool.next(Some(fifth))),
+        (Some(fourth), Some(fifth), None)
     );
-    assert_eq!((spool.next(Some(a)), spool.next(Some(b))), (Some(d), Some(d)));
+    assert_eq!((spool.next(Some(first)), spool.next(Some(second))), (Some(fourth), Some(fourth)));
     // The file that is written to goes as well, and another one comes.
-    spool.settle(d).unwrap();
-    spool.settle(e).unwrap();
+    spool.settle(fourth).unwrap();
+    spool.settle(fifth).unwrap();
     assert_eq!((files(folder.path()).len(), spool.bytes()), (0, 0));
     spool.push(b"f").unwrap();
     assert_eq!(records(&spool), [b"f"]);

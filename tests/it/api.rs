@@ -69,8 +69,18 @@ impl Server {
         limits: Limits,
         faults: Option<Arc<dyn Faults>>,
     ) -> Self {
-        let environment =
-            Environment { clock: Arc::new(Ticking::default()), random: Arc::new(Seeded::new(1)) };
+        Self::at(Ticking::default(), folder, ledgers_made, limits, faults)
+    }
+
+    /// The same, where it is another time.
+    pub(crate) fn at(
+        clock: Ticking,
+        folder: TempDir,
+        ledgers_made: &[&str],
+        limits: Limits,
+        faults: Option<Arc<dyn Faults>>,
+    ) -> Self {
+        let environment = Environment { clock: Arc::new(clock), random: Arc::new(Seeded::new(1)) };
         let mut settings = Settings::new(folder.path().to_owned(), "log.example", "whence/test");
         settings.faults = faults.unwrap_or_else(|| Arc::new(NoFaults));
         let ledgers = Arc::new(Ledgers::new(settings, environment.clone()));

@@ -86,7 +86,14 @@ impl Post {
         };
         let json = self.header("content-type").unwrap().contains("json");
         let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
-        let body = if self.header("content-encoding") == Some("gzip") {
+        let decoded = decode(signal, encoding, &self.plain()).unwrap();
+        assert_eq!(decoded.rejected, 0);
+        decoded.items
+    }
+
+    /// The body, decompressed.
+    pub(crate) fn plain(&self) -> Vec<u8> {
+        if self.header("content-encoding") == Some("gzip") {
             let mut body = Vec::new();
             std::io::Read::read_to_end(
                 &mut flate2::read::GzDecoder::new(&self.body[..]),
@@ -96,10 +103,7 @@ impl Post {
             body
         } else {
             self.body.clone()
-        };
-        let decoded = decode(signal, encoding, &body).unwrap();
-        assert_eq!(decoded.rejected, 0);
-        decoded.items
+        }
     }
 }
 

@@ -63,9 +63,18 @@ impl Front {
 
 /// Whether a secret was told, or is in a file below a folder.
 pub(crate) fn keeps(receiver: &Receiver, folder: &Path, secret: &str) -> bool {
-    let has = |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
-    receiver.posted("").iter().any(|posted| has(&posted.body))
-        || files(folder).iter().any(|b| has(b))
+    let told = receiver.posted("");
+    told.iter().any(|posted| has(&posted.body, secret.as_bytes()))
+        || holds(folder, secret.as_bytes())
+}
+
+/// Whether a file below a folder holds these bytes.
+pub(crate) fn holds(folder: &Path, secret: &[u8]) -> bool {
+    files(folder).iter().any(|bytes| has(bytes, secret))
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// What all files below a folder hold.

@@ -123,6 +123,13 @@ fn every_seed_is_taken_by_its_parser() {
     for seed in seeds::query() {
         whence::search::parse(str::from_utf8(&seed).unwrap(), Timestamp::EPOCH).unwrap();
     }
+    for seed in seeds::otlp() {
+        use whence::capture::otlp::{Encoding, Signal, decode};
+        let forms = [Encoding::Protobuf, Encoding::Json];
+        let signals = [Signal::Traces, Signal::Logs];
+        let read = forms.iter().flat_map(|form| signals.map(|signal| decode(signal, *form, &seed)));
+        assert!(read.flatten().any(|decoded| !decoded.items.is_empty() && decoded.rejected == 0));
+    }
     for seed in seeds::json() {
         serde_json::from_slice::<Json>(&seed).unwrap();
     }

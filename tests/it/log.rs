@@ -24,6 +24,13 @@ impl Default for Ticking {
     }
 }
 
+impl Ticking {
+    /// One that begins at a moment, in milliseconds since 1970.
+    pub(crate) const fn from(milliseconds: u64) -> Self {
+        Self(AtomicU64::new(milliseconds))
+    }
+}
+
 impl Clock for Ticking {
     fn now(&self) -> Timestamp {
         let milliseconds = self.0.fetch_add(1, Ordering::Relaxed);

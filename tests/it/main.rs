@@ -29,6 +29,7 @@ mod ledger;
 mod limits;
 mod log;
 mod mcp;
+mod otlp;
 mod producers;
 mod python;
 mod readme;

@@ -15,6 +15,7 @@ use super::item::{Item, Sender};
 use super::known::{self, Conversation, Known};
 use super::mapping::{Field, Role};
 use super::messages::{Answer, Message, Part, Voice};
+use super::network::Network;
 use super::plan::{Asked, ModelCall, Plan};
 use super::tell::{causes, tool_calls, usage, words_of};
 use super::trace::{Seen, Trace};
@@ -37,7 +38,9 @@ pub fn sessions(items: &[Item], sender: &Sender) -> BTreeSet<String> {
 pub fn assemble(items: &[Item], sender: &Sender, known: &mut Known) -> Vec<Draft> {
     let trace = Trace::new(items);
     let plan = Plan::new(&trace);
-    let mut teller = Teller { trace: &trace, sender, known, told: Vec::new(), waiting: Vec::new() };
+    let network = Network::new(&trace);
+    let mut teller =
+        Teller { trace: &trace, network, sender, known, told: Vec::new(), waiting: Vec::new() };
     teller.catalogs();
     for place in &plan.orphans {
         teller.tool(*place, 0, &Asked::of_run(&trace, *place), None);
@@ -75,9 +78,9 @@ pub(super) fn span_around(trace: &Trace<'_>, call: &Seen<'_>, role: Role) -> Opt
     let within = |place: &usize| {
         trace.seen.get(*place).is_some_and(|around| {
             around.role == Some(role)
-                && around.resource == call.resource
                 && around.span.start_ns <= call.span.start_ns
                 && call.span.end_ns <= around.span.end_ns
+                && around.resource == call.resource
         })
     };
     let mut around = (0..trace.seen.len()).filter(within);
@@ -110,6 +113,7 @@ pub(super) struct Waiting {
 /// Tells one trace.
 pub(super) struct Teller<'a, 'k> {
     pub(super) trace: &'a Trace<'a>,
+    pub(super) network: Network,
     pub(super) sender: &'a Sender,
     pub(super) known: &'k mut Known,
     pub(super) told: Vec<Draft>,

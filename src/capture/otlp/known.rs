@@ -54,6 +54,8 @@ pub(super) struct Conversation {
     pub(super) prompts: Vec<Said>,
     pub(super) outputs: Vec<Said>,
     pub(super) calls: Vec<Invoked>,
+    by_id: BTreeMap<String, usize>,
+    by_span: BTreeMap<(TraceId, SpanId), usize>,
     /// What an answer that comes next would answer: the latest prompt or result.
     pub(super) latest: Option<RecordId>,
     /// The results since the latest prompt.
@@ -141,6 +143,11 @@ impl Conversation {
                 if let Some(said) = said {
                     said.calls.push(self.calls.len());
                 }
+                self.by_id.insert(id.to_string(), self.calls.len());
+                if let Some(trace) = &record.trace {
+                    let span = (trace.trace_id.clone(), trace.span_id.clone());
+                    self.by_span.insert(span, self.calls.len());
+                }
                 self.calls.push(Invoked {
                     id,
                     call_id: invocation.call_id.as_ref().map(ToString::to_string),
@@ -160,9 +167,8 @@ impl Conversation {
                 let completed = cause(Rel::Completes);
                 self.latest = Some(id.clone());
                 self.results.push(id.clone());
-                let call =
-                    self.calls.iter_mut().rev().find(|call| Some(&call.id) == completed.as_ref());
-                if let Some(call) = call {
+                let place = completed.and_then(|id| self.by_id.get(id.as_str()));
+                if let Some(call) = place.and_then(|place| self.calls.get_mut(*place)) {
                     call.result.get_or_insert(id);
                 }
             }
@@ -172,9 +178,22 @@ impl Conversation {
 
     /// Notes in which span a tool ran.
     pub(super) fn ran(&mut self, invocation: &RecordId, span: (TraceId, SpanId)) {
-        if let Some(call) = self.calls.iter_mut().rev().find(|call| call.id == *invocation) {
-            call.span = Some(span);
+        if let Some(place) = self.by_id.get(invocation.as_str()).copied() {
+            if let Some(call) = self.calls.get_mut(place) {
+                call.span = Some(span.clone());
+            }
+            self.by_span.insert(span, place);
         }
+    }
+
+    /// The call with this record.
+    pub(super) fn call(&self, invocation: &RecordId) -> Option<&Invoked> {
+        self.calls.get(*self.by_id.get(invocation.as_str())?)
+    }
+
+    /// The call that ran in a span.
+    pub(super) fn ran_in(&self, span: &(TraceId, SpanId)) -> Option<&Invoked> {
+        self.calls.get(*self.by_span.get(span)?)
     }
 
     /// The calls that an output asked for.

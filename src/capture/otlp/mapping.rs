@@ -10,7 +10,7 @@
 //! (`ai.*`), and the names that these leave to users (`metadata`).
 
 /// What can be read of a span or a log record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
     /// The accountable user.
     User,

@@ -85,8 +85,7 @@ impl Teller<'_, '_> {
         let run = near.or_else(|| span_around(trace, seen, Role::Tool))?;
         let span = &trace.seen.get(run)?.span;
         let of_run = (span.trace_id.clone(), span.span_id.clone());
-        let about =
-            self.conversation(run).calls.iter().find(|call| call.span.as_ref() == Some(&of_run));
+        let about = self.conversation(run).ran_in(&of_run);
         let about = Cause { id: about?.id.clone(), rel: Rel::About };
         let answered = seen.value(Field::Answered);
         let action =

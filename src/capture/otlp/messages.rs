@@ -60,8 +60,8 @@ pub(super) struct Answer {
 
 /// The messages of a value in any form: a list, one message, an object that holds a list, or a text.
 /// What has no role has `voice`.
-pub(super) fn messages(value: &Value, voice: Voice) -> Vec<Message> {
-    match opened(value.clone()) {
+pub(super) fn messages(value: Value, voice: Voice) -> Vec<Message> {
+    match opened(value) {
         Value::String(text) => vec![Message::of(voice, vec![Part::Text(text)])],
         Value::Array(values) => list(values, voice),
         Value::Object(members) => object(members, voice),
@@ -133,9 +133,11 @@ const WRAPPERS: [&str; 3] = ["message", "data", "kwargs"];
 
 fn list(values: Vec<Value>, voice: Voice) -> Vec<Message> {
     // LangChain: one list of messages for each prompt of a batch.
-    if let [Value::Array(inner)] = values.as_slice() {
-        return list(inner.clone(), voice);
-    }
+    let values = match <[Value; 1]>::try_from(values) {
+        Ok([Value::Array(inner)]) => return list(inner, voice),
+        Ok(one) => Vec::from(one),
+        Err(values) => values,
+    };
     let is_part = |value: &Value| {
         value.as_object().is_none_or(|members| {
             let wrapped = WRAPPERS.iter().any(|name| members.contains_key(*name));
@@ -146,7 +148,7 @@ fn list(values: Vec<Value>, voice: Voice) -> Vec<Message> {
         let parts = parts(&Value::Array(values));
         return if parts.is_empty() { Vec::new() } else { vec![Message::of(voice, parts)] };
     }
-    values.iter().flat_map(|value| messages(value, voice)).collect()
+    values.into_iter().flat_map(|value| messages(value, voice)).collect()
 }
 
 fn object(mut members: Map<String, Value>, voice: Voice) -> Vec<Message> {

@@ -5,6 +5,7 @@
 //! what they gave back, and the API calls that came of it. Causes come from the content of messages
 //! and the ids of tool calls, never from span parentage alone.
 
+pub mod answer;
 mod assemble;
 mod coding;
 mod decode;
@@ -17,6 +18,7 @@ mod known;
 pub mod mapping;
 mod mcp;
 mod messages;
+mod network;
 mod plan;
 mod read;
 mod tell;

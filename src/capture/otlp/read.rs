@@ -1,11 +1,12 @@
 //! Reading fields of attributes by the table.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
 use super::item::Attributes;
-use super::mapping::{Field, Form, ROLES, Role, Row, TABLE};
+use super::mapping::{Field, Form, ROLES, Role, RoleRow, Row, TABLE};
 
 /// What attributes say about the field: the value of the first row that says something. JSON texts
 /// are given as what they stand for where that is an array or an object.
@@ -15,17 +16,28 @@ pub(super) fn value(attributes: &Attributes, field: Field) -> Option<Value> {
 
 /// The values of all rows that say something, in the order of precedence.
 pub(super) fn values(attributes: &Attributes, field: Field) -> impl Iterator<Item = Value> + '_ {
-    rows(field).filter_map(|row| at(attributes, row)).filter(|value| !is_empty(value))
+    // A tool that is given nothing, and gives nothing back, says so.
+    let nothing = matches!(field, Field::Arguments | Field::Result);
+    let says = move |value: &Value| if nothing { !value.is_null() } else { !is_empty(value) };
+    rows(field).filter_map(|row| at(attributes, row)).filter(says)
 }
 
 /// The same as a text; numbers and booleans are written out.
 pub(super) fn text(attributes: &Attributes, field: Field) -> Option<String> {
-    values(attributes, field).find_map(|value| match value {
-        Value::String(text) => Some(text),
+    rows(field).find_map(|row| match row.form {
+        Form::Whole => written(attributes.get(row.name)?),
+        Form::Flat | Form::Member(_) => written(&at(attributes, row)?),
+    })
+}
+
+fn written(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(bool) => Some(bool.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
-    })
+    }
 }
 
 /// The same as a number that is not negative.
@@ -50,7 +62,7 @@ pub(super) fn texts(attributes: &Attributes, field: Field) -> Vec<String> {
 
 /// What a span with these attributes stands for; nothing where no convention for agents is used.
 pub(super) fn role(attributes: &Attributes) -> Option<Role> {
-    let fits = |row: &&super::mapping::RoleRow| {
+    let fits = |row: &&RoleRow| {
         attributes.get(row.name).and_then(Value::as_str).is_some_and(|value| {
             match row.value.strip_prefix('*') {
                 Some(end) => value.ends_with(end),
@@ -61,8 +73,17 @@ pub(super) fn role(attributes: &Attributes) -> Option<Role> {
     ROLES.iter().find(fits).map(|row| row.role)
 }
 
+/// The table's rows by field: every record asks for a dozen of them.
+static ROWS: LazyLock<BTreeMap<Field, Vec<&'static Row>>> = LazyLock::new(|| {
+    let mut rows: BTreeMap<Field, Vec<&Row>> = BTreeMap::new();
+    for row in TABLE {
+        rows.entry(row.field).or_default().push(row);
+    }
+    rows
+});
+
 fn rows(field: Field) -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().filter(move |row| row.field == field)
+    ROWS.get(&field).into_iter().flatten().copied()
 }
 
 fn at(attributes: &Attributes, row: &Row) -> Option<Value> {

@@ -2,15 +2,14 @@
 
 use serde_json::Value;
 
-use super::assemble::{Teller, Waiting, session_of, span_around};
+use super::assemble::{Teller, Waiting, session_of};
 use super::draft::{self, Parts};
-use super::mapping::{Field, Role};
+use super::mapping::Field;
 use super::messages::{Answer, Call, Message};
 use super::plan::Asked;
-use super::trace::{Seen, Trace};
+use super::trace::Seen;
 use crate::record::data::{
-    ApiCall, Document, Phase, Retrieval, Status, ToolCall, ToolInvocation, ToolResult, Trust, Url,
-    Usage,
+    Document, Phase, Retrieval, Status, ToolCall, ToolInvocation, ToolResult, Trust, Usage,
 };
 use crate::record::identity::UserType;
 use crate::record::source::{LinkConfidence, ObservedBy};
@@ -67,7 +66,7 @@ impl Teller<'_, '_> {
         Some(id)
     }
 
-    fn user(&self, place: usize) -> Option<User> {
+    pub(super) fn user(&self, place: usize) -> Option<User> {
         let Some(id) = self.trace.said(place, Field::User) else { return self.sender.user.clone() };
         let kind = self.trace.said(place, Field::UserType);
         let kind = kind.and_then(|kind| UserType::named(&kind)).unwrap_or(UserType::Human);
@@ -128,7 +127,7 @@ impl Teller<'_, '_> {
         let Some(invocation) = self.invocation((place, &part), asked, output) else { return };
         let Some(run) = asked.span else { return };
         let informed_by = self.api_calls(run, &invocation);
-        let known = self.conversation(place).calls.iter().find(|call| call.id == invocation);
+        let known = self.conversation(place).call(&invocation);
         if known.is_some_and(|call| call.result.is_some()) {
             return;
         }
@@ -156,11 +155,7 @@ impl Teller<'_, '_> {
         let run = asked.span.and_then(|run| self.trace.seen.get(run));
         if let Some(run) = run {
             let span = (run.span.trace_id.clone(), run.span.span_id.clone());
-            let told = self
-                .conversation(place)
-                .calls
-                .iter()
-                .find(|call| call.span.as_ref() == Some(&span));
+            let told = self.conversation(place).ran_in(&span);
             if let Some(told) = told {
                 return Some(told.id.clone());
             }
@@ -262,81 +257,9 @@ impl Teller<'_, '_> {
             self.result(waiting, None);
         }
     }
-
-    /// Tells the calls over the network that a tool made.
-    fn api_calls(&mut self, run: usize, invocation: &RecordId) -> Vec<RecordId> {
-        let trace = self.trace;
-        let trigger = [Cause { id: invocation.clone(), rel: Rel::TriggeredBy }];
-        let made = |(place, inferred): (usize, bool)| self.api_call(place, &trigger, inferred);
-        (0..trace.seen.len())
-            .filter_map(|place| Some((place, made_in(trace, place)?)))
-            .filter_map(|(place, (made_in, inferred))| {
-                (made_in == run).then_some((place, inferred))
-            })
-            .filter_map(made)
-            .collect()
-    }
 }
 
 impl Teller<'_, '_> {
-    /// Tells a call over the network.
-    fn api_call(&mut self, place: usize, causes: &[Cause], inferred: bool) -> Option<RecordId> {
-        let seen = self.trace.seen.get(place)?;
-        let status = seen.number(Field::StatusCode).and_then(|status| u16::try_from(status).ok());
-        let http = seen.text(Field::Method).zip(seen.text(Field::Url));
-        let operation = seen.text(Field::Operation);
-        let data = ApiCall {
-            audience: None,
-            credential_id: None,
-            crud: None,
-            method: http
-                .as_ref()
-                .map(|(method, _)| method)
-                .or(operation.as_ref())
-                .and_then(|text| draft::name(text))?,
-            on_behalf_of: None,
-            operation: operation.as_deref().filter(|_| http.is_none()).and_then(draft::name),
-            phase: Some(Phase::Completed),
-            resources: Any::default(),
-            scopes: Any::default(),
-            service: seen
-                .text(Field::Service)
-                .filter(|_| http.is_none())
-                .as_deref()
-                .and_then(draft::name),
-            status_code: Some(status.unwrap_or(0)),
-            upstream_request_id: None,
-            url: http.as_ref().map(|(_, url)| Url::from(without_user(url).as_str())),
-        };
-        self.tell((place, "a", seen.span.start_ns), data, Parts::new(), (causes, inferred))
-    }
-
-    /// Tells calls over the network that no tool made, if somebody is accountable for them: of an agent
-    /// that has a span around them, or loose ones that nobody came for. What a model call does is left
-    /// out, and so is the traffic of programs that tell nothing of agents and users.
-    pub(super) fn calls_of_nobody(&mut self) {
-        let trace = self.trace;
-        let places: Vec<usize> = (0..trace.seen.len())
-            .filter(|place| {
-                let Some(seen) = trace.seen.get(*place) else { return false };
-                let loose = seen.span.parent.is_none();
-                seen.is_outside_call()
-                    && (loose || trace.inside(*place, Role::Agent).is_some())
-                    && trace.inside(*place, Role::Model).is_none()
-                    && made_in(trace, *place).is_none()
-                    && !trace
-                        .around(*place)
-                        .any(|outer| trace.seen.get(outer).is_some_and(Seen::is_outside_call))
-                    && span_around(trace, seen, Role::Model).is_none()
-            })
-            .collect();
-        for place in places {
-            if self.user(place).is_some() {
-                self.api_call(place, &[], true);
-            }
-        }
-    }
-
     /// Tells that documents were looked for.
     pub(super) fn retrieval(&mut self, place: usize) -> Option<RecordId> {
         let seen = self.trace.seen.get(place)?;
@@ -360,34 +283,6 @@ impl Teller<'_, '_> {
         content.add("documents", documents.as_ref());
         self.tell((place, "q", seen.span.end_ns), data, content, (&[], false))
     }
-}
-
-/// The tool run that made a call over the network, and whether that was worked out from the times
-/// because the call is outside of any span.
-fn made_in(trace: &Trace<'_>, place: usize) -> Option<(usize, bool)> {
-    let seen = trace.seen.get(place).filter(|seen| seen.is_outside_call())?;
-    for outer in trace.around(place) {
-        match trace.role(outer) {
-            Some(Role::Tool) => {
-                let outermost =
-                    trace.around(outer).take_while(|place| trace.role(*place) != Some(Role::Model));
-                let name = trace.seen.get(outer).and_then(|seen| seen.text(Field::Tool));
-                let same = |place: &usize| {
-                    trace.role(*place) == Some(Role::Tool)
-                        && trace.seen.get(*place).and_then(|seen| seen.text(Field::Tool)) == name
-                };
-                return Some((outermost.filter(same).last().unwrap_or(outer), false));
-            }
-            // A call to the model itself.
-            Some(Role::Model) => return None,
-            // Two instrumentations that tell of one call.
-            None if trace.seen.get(outer).is_some_and(Seen::is_outside_call) => {
-                return None;
-            }
-            _ => {}
-        }
-    }
-    span_around(trace, seen, Role::Tool).map(|run| (run, true))
 }
 
 /// Who saw what a program tells: the agent's own telemetry is an import, a proxy says what it is.
@@ -440,13 +335,4 @@ pub(super) fn causes(trigger: Option<&RecordId>, results: &[RecordId]) -> Vec<Ca
         .into_iter()
         .chain(informed.map(|id| Cause { id: id.clone(), rel: Rel::InformedBy }))
         .collect()
-}
-
-/// A URL without a user's name and password, which no record may hold.
-fn without_user(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
 }

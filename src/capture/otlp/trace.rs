@@ -177,7 +177,7 @@ impl Seen<'_> {
         let mut all: Vec<Vec<Message>> = self
             .sources()
             .flat_map(|attributes| read::values(attributes, field))
-            .map(|value| messages::messages(&value, voice))
+            .map(|value| messages::messages(value, voice))
             .filter(|messages| !messages.is_empty())
             .collect();
         if !older.is_empty() {
@@ -344,7 +344,7 @@ fn older(voice: Voice, mut members: Map<String, Value>) -> Vec<Message> {
     }
     for name in ["gen_ai.prompt", "gen_ai.completion"] {
         if let Some(value) = members.remove(name) {
-            return messages::messages(&value, voice);
+            return messages::messages(value, voice);
         }
     }
     let role = match voice {
@@ -357,7 +357,7 @@ fn older(voice: Voice, mut members: Map<String, Value>) -> Vec<Message> {
     if !members.contains_key("message") {
         members.insert("role".to_owned(), Value::from(role));
     }
-    messages::messages(&Value::Object(members), voice)
+    messages::messages(Value::Object(members), voice)
 }
 
 /// Arguments without what a framework wraps around them.
@@ -386,7 +386,7 @@ fn unwrapped_result(value: &Value) -> Answer {
             || (members.contains_key("data") && members.get("type") == Some(&Value::from("tool")))
     });
     if is_message {
-        let message = messages::messages(inner, Voice::Tool);
+        let message = messages::messages(inner.clone(), Voice::Tool);
         if let Some(answer) = message.iter().flat_map(|message| &message.parts).find_map(as_answer)
         {
             return answer;

@@ -1,10 +1,13 @@
 //! The laws. Each takes any bytes whatever, and panics when a parser breaks its promise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::str::FromStr;
 
 use whence::canon::{EntryHash, Json, TreeHash, sorted_to_bytes, to_bytes};
+use whence::capture::otlp::{
+    Encoding, Group, Item, Known, Sender, Signal, assemble, covers, decode, is_loose, sessions,
+};
 use whence::ledger::archive::{ArchiveMeta, ArchivedContent};
 use whence::proof::{TilePath, bundle};
 use whence::record::{CauseLink, Draft, Entry, Event, Placement, RecordId, SessionLink, Timestamp};
@@ -34,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tile_path", law: tile_path, seeds: seeds::tile_path },
     Target { name: "json", law: json, seeds: seeds::json },
     Target { name: "query", law: query, seeds: seeds::query },
+    Target { name: "otlp", law: otlp, seeds: seeds::otlp },
 ];
 
 /// A posted record that is accepted is written to bytes that are read as the same record, which is
@@ -132,6 +136,50 @@ pub fn query(bytes: &[u8]) {
             assert!(columns.contains(&error.column), "{error}");
             assert_eq!(error.caret(asked).lines().count(), 2);
         }
+    }
+}
+
+/// Telemetry is read, or refused as a whole. What is read becomes drafts with ids, causes before effects;
+/// given again it becomes nothing.
+pub fn otlp(bytes: &[u8]) {
+    let sender = Sender { producer: "fuzz".into(), user: None, session: None, agent: None };
+    for (signal, encoding) in [
+        (Signal::Traces, Encoding::Protobuf),
+        (Signal::Traces, Encoding::Json),
+        (Signal::Logs, Encoding::Protobuf),
+        (Signal::Logs, Encoding::Json),
+    ] {
+        let Ok(decoded) = decode(signal, encoding, bytes) else { continue };
+        assert_eq!(decoded.rejected > 0, decoded.reason.is_some());
+        let mut groups: BTreeMap<Group, Vec<Item>> = BTreeMap::new();
+        for item in decoded.items {
+            groups.entry(item.group()).or_default().push(item);
+        }
+        let mut known = Known::default();
+        for items in groups.values() {
+            for session in sessions(items, &sender) {
+                known.begin(&session);
+            }
+            assert!(!is_loose(items) || !covers(items, items), "what is loose falls into nothing");
+            told(&assemble(items, &sender, &mut known));
+            let again = assemble(items, &sender, &mut known);
+            assert_eq!(again, [], "what is given again is told again");
+        }
+    }
+}
+
+/// Records that were assembled can be looked at by the ledger, in their order.
+fn told(drafts: &[Draft]) {
+    let mut ids = BTreeSet::new();
+    let all: BTreeSet<String> =
+        drafts.iter().filter_map(|draft| Some(draft.id.as_ref()?.to_string())).collect();
+    assert_eq!(all.len(), drafts.len(), "every record has an id of its own");
+    for draft in drafts {
+        for cause in draft.causes.iter().map(|cause| cause.id.to_string()) {
+            assert!(ids.contains(&cause) || !all.contains(&cause), "an effect before its cause");
+        }
+        ids.extend(draft.id.as_ref().map(ToString::to_string));
+        drop(Event::try_from(draft.clone()));
     }
 }
 

@@ -371,3 +371,78 @@ pub fn query() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
+
+/// Telemetry of an agent: a conversation with a tool call that calls out, a part of it from another
+/// convention, and log records.
+pub fn otlp() -> Vec<Vec<u8>> {
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let message = |role: &str, part: &Value| json!([{"role": role, "parts": [part]}]).to_string();
+    let asked = message("user", &json!({"type": "text", "content": "Pay it."}));
+    let call =
+        json!({"type": "tool_call", "id": "c1", "name": "send", "arguments": {"to": "Acme"}});
+    let chat = json!([
+        text("gen_ai.operation.name", "chat"),
+        text("gen_ai.request.model", "m-1"),
+        text("user.id", "alice@example.com"),
+        text("session.id", "s-1"),
+        text("gen_ai.input.messages", &asked),
+        text("gen_ai.output.messages", &message("assistant", &call)),
+    ]);
+    let tool = json!([
+        text("gen_ai.operation.name", "execute_tool"),
+        text("gen_ai.tool.name", "send"),
+        text("gen_ai.tool.call.id", "c1"),
+        text("gen_ai.tool.call.arguments", "{\"to\":\"Acme\"}"),
+        text("gen_ai.tool.call.result", "\"done\""),
+    ]);
+    let http = json!([
+        text("http.request.method", "POST"),
+        text("url.full", "https://bank.example/transfers"),
+        {"key": "http.response.status_code", "value": {"intValue": "201"}},
+    ]);
+    let older = json!([
+        text("openinference.span.kind", "LLM"),
+        text("llm.input_messages.0.message.role", "user"),
+        text("llm.input_messages.0.message.content", "Pay it."),
+        text("llm.output_messages.0.message.role", "assistant"),
+        text("llm.output_messages.0.message.content", "I will."),
+    ]);
+    let span = |number: u64, parent: &str, kind: u64, attributes: &Value| {
+        let (start, end) = (1_795_480_000_000_000_000 + number * 10, 1_795_480_000_000_000_100_u64);
+        json!({
+            "traceId": "5b8efff798038103d269b633813fc60c", "spanId": format!("{number:016x}"),
+            "parentSpanId": parent, "name": "span", "kind": kind,
+            "startTimeUnixNano": start.to_string(), "endTimeUnixNano": end, "attributes": attributes,
+            "events": [{"name": "exception", "timeUnixNano": "1", "attributes": []}],
+            "status": {"code": 2, "message": "broken"},
+        })
+    };
+    let root = "0000000000000001";
+    let spans = json!([
+        span(1, "", 1, &json!([text("gen_ai.operation.name", "invoke_agent")])),
+        span(2, root, 3, &chat),
+        span(3, root, 1, &tool),
+        span(4, "0000000000000003", 3, &http),
+        span(5, root, 1, &older),
+    ]);
+    let logs = json!([{
+        "timeUnixNano": "1795480000000000000", "eventName": "claude_code.user_prompt",
+        "body": {"stringValue": "claude_code.user_prompt"},
+        "attributes": [text("prompt", "Pay it."), text("session.id", "s-1"), text("user.email", "a@b.c")],
+    }]);
+    let resource = json!({"attributes": [text("service.name", "billing")]});
+    let scope = json!({"name": "lib", "version": "1"});
+    let traces = json!({"resourceSpans": [
+        {"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]},
+    ]});
+    let logs =
+        json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": logs}]}]});
+    // The smallest span in protocol buffers: its two ids.
+    let ids = [&[0x0a, 16][..], &[7; 16], &[0x12, 8], &[9; 8]].concat();
+    let wrap = |field: u8, body: &[u8]| {
+        let length = u8::try_from(body.len()).expect("a short message");
+        [&[field << 3 | 2, length], body].concat()
+    };
+    let binary = wrap(1, &wrap(2, &wrap(2, &ids)));
+    vec![traces.to_string().into_bytes(), logs.to_string().into_bytes(), binary]
+}

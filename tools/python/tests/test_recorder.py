@@ -224,9 +224,21 @@ def test_a_refused_record_is_put_aside_and_does_not_block(client: Client, tmp_pa
     assert (recorder.stats.sent, recorder.stats.refused) == (7, 3)
 
 
-def test_a_cause_that_another_process_has_not_sent_yet_is_waited_for(client: Client, tmp_path: Path) -> None:
+def test_a_cause_that_another_process_has_not_sent_yet_is_waited_for(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    class Counting(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.inner = httpx.HTTPTransport()
+            self.posts = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.posts += request.method == "POST"
+            return self.inner.handle_request(request)
+
+    counting = Counting()
     one = Recorder(client, tmp_path, limits=Limits(linger=60.0))
-    two = Recorder(client, tmp_path)
+    two = Recorder(server.client(transport=counting), tmp_path)
     cause = one.record(prompt("s-wait", "one"))
     wrong = prompt("s-wait", "wrong")
     del wrong["user"]
@@ -236,6 +248,7 @@ def test_a_cause_that_another_process_has_not_sent_yet_is_waited_for(client: Cli
     eventually(lambda: two.stats.refused == 1)
     time.sleep(0.3)
     assert two.stats.sent == 0
+    assert counting.posts <= 4, "each attempt leaves a refusal in the ledger"
     one.close()
     two.close()
     assert (two.stats.sent, two.stats.refused) == (2, 1), "and what was refused meanwhile is refused once"
