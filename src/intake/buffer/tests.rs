@@ -127,7 +127,7 @@ fn a_trace_that_goes_on_and_on_is_told_in_between() {
     let mut held = Waiting::new();
     for second in 0..300 {
         held.add(vec![plain(1, 2, Some(1))], at(second));
-        assert_eq!(held.tell(at(second)), []);
+        assert_eq!(held.tell(at(second)), NONE);
     }
     assert_eq!(held.tell(at(300)), [300]);
     held.add(vec![plain(1, 2, Some(1)); ITEMS_MAX + 1], at(301));
