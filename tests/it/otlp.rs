@@ -32,6 +32,7 @@ use whence::record::{Data, Entry};
 use crate::api::{Answer, Server};
 use crate::log::Ticking;
 
+mod killed;
 mod orders;
 
 /// Longer than anything here may take.
