@@ -32,6 +32,7 @@ use whence::record::{Data, Entry};
 use crate::api::{Answer, Server};
 use crate::log::Ticking;
 
+mod killed;
 mod orders;
 
 /// Longer than anything here may take.
@@ -472,4 +473,12 @@ fn what_was_answered_is_told_after_a_restart() {
     let settled =
         || std::fs::read_dir(server.folder.path().join("ledgers/main/telemetry")).unwrap();
     server.wait_until("it has left the journal", |_| settled().count() == 0);
+}
+
+#[test]
+fn every_command_of_the_page_is_run() {
+    let printed = crate::readme::run("schema/OTLP.md");
+    let found: Vec<_> = printed.lines().filter(|line| line.contains("s-81f3")).collect();
+    assert!(found.iter().any(|line| line.contains("prompt")), "{printed}");
+    assert!(found.iter().any(|line| line.contains("model_output")), "{printed}");
 }
