@@ -3,6 +3,7 @@
 //! `cargo test --test it captures -- --nocapture` prints the table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -268,9 +269,9 @@ fn compare_run<'r, I: Iterator<Item = &'r Seen>>(
     used: &mut BTreeSet<&'r str>,
     found: &mut Found,
 ) {
-    let words = |record: &&Seen| record.content["text"] == run["prompt"];
+    let has_words = |record: &&Seen| record.content["text"] == run["prompt"];
     let user = |record: &&Seen| record.data["role"] == "user";
-    let prompt = kind("prompt").filter(user).find(words).or_else(|| {
+    let prompt = kind("prompt").filter(user).find(has_words).or_else(|| {
         kind("prompt")
             .filter(user)
             .find(|record| record.absent && !used.contains(record.id.as_str()))
@@ -407,7 +408,10 @@ pub(crate) fn check(name: &str, found: &Found) {
 
 /// Prints the table's first line, and what happened.
 pub(crate) fn begin(folder: &Path) -> Value {
-    let header: String = COLUMNS.iter().map(|what| format!("{what:>7}")).collect();
+    let mut header = String::new();
+    for what in COLUMNS {
+        write!(header, "{what:>7}").unwrap();
+    }
     println!("{:56} {header} inferred  absent nobody extra", "");
     serde_json::from_slice(&std::fs::read(folder.join("truth.json")).unwrap()).unwrap()
 }
