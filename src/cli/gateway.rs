@@ -1,7 +1,5 @@
 //! `whence gateway`: records what passes between an agent and a model's API.
 
-#![expect(clippy::doc_markdown, reason = "these are help texts, and Markdown would show")]
-
 use std::sync::Arc;
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -45,7 +43,7 @@ enum Api {
 pub(super) fn gateway(
     config: &Config,
     layers: &Layers,
-    args: Gateway,
+    args: &Gateway,
     output: Output,
 ) -> anyhow::Result<()> {
     serve::log(config)?;

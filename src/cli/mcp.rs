@@ -1,7 +1,5 @@
 //! `whence mcp`: records what passes between an agent and an MCP server.
 
-#![expect(clippy::doc_markdown, reason = "these are help texts, and Markdown would show")]
-
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -60,7 +58,7 @@ pub(super) struct Mcp {
 pub(super) fn mcp(
     config: &Config,
     layers: &Layers,
-    args: Mcp,
+    args: &Mcp,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let name = match (args.command.first(), &args.upstream) {

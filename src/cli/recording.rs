@@ -1,7 +1,5 @@
 //! What the commands have in common that record what passes: who is accountable, and where it is told.
 
-#![expect(clippy::doc_markdown, reason = "these are help texts, and Markdown would show")]
-
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::pin::Pin;

@@ -137,7 +137,9 @@ impl Log {
         }
         let token = token.map(|token| HeaderValue::from_str(&format!("Bearer {token}")));
         let mut token = token.transpose().map_err(|_| Error::Url)?;
-        token.iter_mut().for_each(|token| token.set_sensitive(true));
+        if let Some(token) = &mut token {
+            token.set_sensitive(true);
+        }
         Ok(Self { client: Client::new(roots)?, url, ledger: ledger.to_owned(), token })
     }
 

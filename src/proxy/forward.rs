@@ -59,14 +59,12 @@ where
     loop {
         let stream = tokio::select! {
             () = &mut stop => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // A client that has gone again, or too many open files: the next one may be luckier.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                }
-            },
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = stream else {
+            // A client that has gone again, or too many open files: the next one may be luckier.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
         };
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
         let (handle, stopped) = (handle.clone(), stopped.clone());
@@ -204,9 +202,13 @@ fn for_next_hop(headers: &mut HeaderMap) {
         .flat_map(|names| names.split(','))
         .filter_map(|name| name.trim().parse::<HeaderName>().ok())
         .collect();
-    named.into_iter().for_each(|name| drop(headers.remove(name)));
+    for name in named {
+        headers.remove(name);
+    }
     headers.remove(CONNECTION);
-    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(*name)));
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
 }
 
 /// Asks for no encoding of the answer that the copy of it could not be read in.

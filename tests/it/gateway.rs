@@ -215,7 +215,7 @@ fn responses_are_told_whole_or_streamed() {
         json!({ "type": "response.output_text.delta", "output_index": 1, "delta": "It is" }),
         json!({ "type": "response.completed", "response": answer }),
     ]);
-    for answer in [Answer::Whole(200, answer.clone()), Answer::Stream(&stream)] {
+    for answer in [Answer::Whole(200, answer), Answer::Stream(&stream)] {
         let (_, told) = exchange("/v1/responses", &asked, answer);
         let instructions = json!([{ "type": "text", "content": "Be kind." }]);
         assert_eq!(told.json("gen_ai.system_instructions"), instructions);

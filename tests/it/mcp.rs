@@ -418,7 +418,7 @@ fn what_a_full_spool_does_not_hold_is_counted() {
     let missing = gaps.iter().map(|gap| gap["count"].as_u64().unwrap()).sum::<u64>();
     assert!(missing > 0);
     assert_eq!(
-        missing + receiver.spans().len() as u64,
+        missing + u64::try_from(receiver.spans().len()).unwrap(),
         40,
         "none is forgotten, and none told twice"
     );
@@ -650,7 +650,7 @@ fn the_log_itself_decides_about_calls() {
     let call = json!({ "id": 1, "method": "tools/call",
         "params": { "name": "look_up", "arguments": { "order": "A-1002" } } });
     let mut stdin = child.stdin.take().unwrap();
-    write!(stdin, "{call}\n").unwrap();
+    writeln!(stdin, "{call}").unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert_eq!(text(&output.stdout), format!("{call}\n"), "allowed, and so it passed");

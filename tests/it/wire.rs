@@ -145,10 +145,10 @@ pub(crate) fn send(url: &str, bytes: &[u8]) -> BufReader<TcpStream> {
 pub(crate) fn request(first: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut text = format!("{first} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        text.extend([name, ": ", value, "\r\n"]);
     }
     if !body.is_empty() {
-        text += &format!("content-length: {}\r\n", body.len());
+        text.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
     }
     [format!("{text}\r\n").as_bytes(), body].concat()
 }

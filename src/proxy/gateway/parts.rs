@@ -30,7 +30,7 @@ pub(super) struct Answered {
 
 /// A message; the reason why it ended is given for those of a model.
 pub(super) fn message(role: &str, parts: Vec<Value>, finish_reason: Option<&str>) -> Value {
-    let mut message = json!({ "role": role, "parts": parts });
+    let mut message = json!({ "role": role, "parts": Value::Array(parts) });
     if let (Some(reason), Some(message)) = (finish_reason, message.as_object_mut()) {
         message.insert("finish_reason".to_owned(), json!(reason));
     }
@@ -49,7 +49,9 @@ pub(super) fn reasoning(text: &str) -> Value {
 pub(super) fn tool_call(id: Option<&str>, name: &str, arguments: &Value) -> Value {
     let arguments = match arguments {
         Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| arguments.clone()),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            arguments.clone()
+        }
     };
     json!({ "type": "tool_call", "id": id, "name": name, "arguments": arguments })
 }

@@ -59,7 +59,7 @@ pub(super) fn begin(span: &mut Span, kind: Kind, request: &Message<'_>, whole: b
     let params = request.params();
     let text = |name: &str| params.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
     span.kind = kind.span_kind();
-    span.name = method.to_owned();
+    method.clone_into(&mut span.name);
     set(span, "mcp.method.name", json!(method));
     if let Some(id) = request.id().filter(|id| id.len() <= ID_BYTES_MAX) {
         set(span, "jsonrpc.request.id", json!(id.trim_matches('"')));
@@ -131,7 +131,7 @@ fn fail(span: &mut Span, kind: Kind, error: &RawValue) {
     set(span, "rpc.response.status_code", json!(code));
     let message = parsed.get("message").and_then(Value::as_str).unwrap_or("");
     let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
-    span.status_message = message.get(..end).unwrap_or("").to_owned();
+    message.get(..end).unwrap_or("").clone_into(&mut span.status_message);
     span.failed = true;
     match kind {
         Kind::CallTool => content(span, "gen_ai.tool.call.result", error.get(), true),

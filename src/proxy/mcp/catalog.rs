@@ -1,6 +1,6 @@
 //! `tools/list`: the pages of a list, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
@@ -19,7 +19,7 @@ pub(super) struct Catalogs {
     /// The pages that there are, by the cursor of the one that is missing.
     open: BTreeMap<(Option<String>, String), Vec<String>>,
     /// Where it was said that the list has changed, and nobody has looked since.
-    changed: BTreeMap<Option<String>, ()>,
+    changed: BTreeSet<Option<String>>,
 }
 
 impl Catalogs {
@@ -63,7 +63,7 @@ impl Catalogs {
         if self.changed.len() >= CHANGED_MAX {
             self.changed.pop_first();
         }
-        self.changed.insert(transport.map(str::to_owned), ()).is_none()
+        self.changed.insert(transport.map(str::to_owned))
     }
 }
 

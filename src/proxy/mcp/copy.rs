@@ -58,9 +58,8 @@ impl Copy {
     /// Takes what passed, and gives the messages that it completes.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Captured> {
         match self.framing {
-            Framing::Whole if self.lost => {}
+            Framing::Whole | Framing::Events if self.lost => {}
             Framing::Whole => self.messages.data(bytes),
-            Framing::Events if self.lost => {}
             Framing::Events => self.sse.feed(bytes, &mut self.messages),
             Framing::Lines => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -11,7 +11,7 @@ use super::call::{self, Kind};
 use super::catalog::Catalogs;
 use super::copy::Captured;
 use super::message::{Direction, Message, member, messages, value};
-use super::rounds::{self, Rounds};
+use super::rounds::{self, Answered, Rounds};
 use crate::capture::otlp::encode::span_bytes;
 use crate::capture::otlp::{Attributes, Span, SpanId, SpanKind, TraceId};
 use crate::proxy::machine::Ids;
@@ -273,7 +273,7 @@ impl Dialogue {
             }
             "notifications/tools/list_changed" => {
                 let mut span = self.span(at_ns, None);
-                span.name = method.to_owned();
+                method.clone_into(&mut span.name);
                 call::set(&mut span, "mcp.method.name", json!(method));
                 // A server may say so many times before anybody looks again.
                 if self.catalogs.change(place.transport.as_deref()) {
@@ -304,13 +304,12 @@ impl Dialogue {
 
     /// Gives up what was waited for long enough; everything, if nothing follows.
     pub(super) fn sweep(&mut self, at_ns: u64, last: bool) {
-        let due = self.pending.iter().filter_map(|(key, call)| match call.until {
-            Some((until, why)) if last || until <= at_ns => Some((key.clone(), why)),
-            None if last => Some((key.clone(), "no_response")),
-            Some(_) | None => None,
-        });
-        for (key, why) in due.collect::<Vec<_>>() {
-            self.remove(&key, at_ns, why);
+        let is_due = |call: &Call| last || call.until.is_some_and(|(until, _)| until <= at_ns);
+        let due: Vec<_> = self.pending.extract_if(.., |_, call| is_due(call)).collect();
+        for (_, call) in due {
+            self.pending_bytes -= call.bytes;
+            let why = call.until.map_or("no_response", |(_, why)| why);
+            self.give_up(call, at_ns, why);
         }
         for parked in self.rounds.give_up(at_ns, last) {
             self.give_up(parked.call, at_ns, "input_required");
@@ -318,12 +317,7 @@ impl Dialogue {
     }
 
     /// Tells what was asked within a call, and answered with its next request.
-    fn tell_answered(
-        &self,
-        within: &Span,
-        (asked_ns, at_ns): (u64, u64),
-        answered: &[(Box<RawValue>, Box<RawValue>)],
-    ) {
+    fn tell_answered(&self, within: &Span, (asked_ns, at_ns): (u64, u64), answered: &[Answered]) {
         for (question, response) in answered {
             let Some((request, answer)) = rounds::as_messages(question, response) else { continue };
             let read = (messages(request.as_bytes()), messages(answer.as_bytes()));

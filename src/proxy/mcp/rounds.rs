@@ -31,6 +31,9 @@ pub(super) struct Parked {
     pub(super) asked_ns: u64,
 }
 
+/// A question and the answer to it, as they are written.
+pub(super) type Answered = (Box<RawValue>, Box<RawValue>);
+
 /// Whether a result is not one, but questions.
 pub(super) fn is_incomplete(result: Option<&RawValue>) -> bool {
     value(member(result, "resultType")).as_str() == Some("input_required")
@@ -46,7 +49,7 @@ impl Rounds {
     ) -> Option<Parked> {
         let state = member(result, "requestState").map(RawValue::get);
         let key = state.map_or_else(|| call.repeated.clone(), str::to_owned);
-        let questions = member(result, "inputRequests").map(RawValue::get).unwrap_or("{}");
+        let questions = member(result, "inputRequests").map_or("{}", RawValue::get);
         let questions: BTreeMap<String, Box<RawValue>> =
             serde_json::from_str(questions).unwrap_or_default();
         let questions = questions.into_iter().take(QUESTIONS_MAX).collect();
@@ -64,7 +67,7 @@ impl Rounds {
         &mut self,
         params: Option<&RawValue>,
         repeated: &str,
-    ) -> Option<(Parked, Vec<(Box<RawValue>, Box<RawValue>)>)> {
+    ) -> Option<(Parked, Vec<Answered>)> {
         let state = member(params, "requestState").map(RawValue::get);
         let responses = member(params, "inputResponses");
         if state.is_none() && responses.is_none() {
@@ -82,12 +85,8 @@ impl Rounds {
 
     /// Those that nobody went on with in time; all, if nothing follows.
     pub(super) fn give_up(&mut self, at_ns: u64, last: bool) -> Vec<Parked> {
-        let due = self
-            .parked
-            .iter()
-            .filter(|(_, parked)| last || parked.asked_ns.saturating_add(PATIENCE_NS) <= at_ns);
-        let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
-        due.into_iter().filter_map(|key| self.parked.remove(&key)).collect()
+        let is_due = |parked: &Parked| last || parked.asked_ns.saturating_add(PATIENCE_NS) <= at_ns;
+        self.parked.extract_if(.., |_, parked| is_due(parked)).map(|(_, parked)| parked).collect()
     }
 }
 

@@ -151,7 +151,8 @@ impl Reader {
             }
         }
         let now_ns = self.machine.now_ns();
-        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+        let left: Vec<_> = self.streams.keys().copied().collect();
+        for stream in left {
             self.read(Event::End { stream, at_ns: now_ns });
         }
         self.dialogue.sweep(now_ns, true);

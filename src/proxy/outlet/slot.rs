@@ -73,7 +73,9 @@ impl Slot {
     pub(super) fn push(&self, batch: &Batch) -> Result<(), SpoolError> {
         let numbers = [batch.count, batch.since_ns, batch.until_ns];
         let mut bytes = Vec::with_capacity(HEAD_BYTES + batch.body.len());
-        numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_be_bytes()));
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
         bytes.extend_from_slice(&batch.body);
         self.spool.push(&bytes).map(drop)
     }

@@ -24,8 +24,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Puts spans on disk until it is told to close.
     pub(super) fn run(self) {
-        loop {
-            let Ok(Told::Span(first, bytes)) = self.told.recv() else { break };
+        while let Ok(Told::Span(first, bytes)) = self.told.recv() {
             let mut spans = vec![*first];
             let (mut total, mut open) = (bytes, true);
             let deadline = self.shared.machine.now_ns().saturating_add(nanos(WAIT));
@@ -58,11 +57,10 @@ impl Writer {
             body: encode::traces(&shared.resource, &shared.scope, spans),
         };
         if let Err(error) = self.slot.push(&batch) {
-            match error {
-                SpoolError::Full | SpoolError::TooLong => {
-                    tracing::warn!(spans = batch.count, "the spool is full: they are only counted");
-                }
-                error => tracing::error!(spans = batch.count, "the spool takes nothing: {error}"),
+            if matches!(error, SpoolError::Full | SpoolError::TooLong) {
+                tracing::warn!(spans = batch.count, "the spool is full: they are only counted");
+            } else {
+                tracing::error!(spans = batch.count, "the spool takes nothing: {error}");
             }
             shared.gap.note(batch.count, batch.since_ns, batch.until_ns);
             shared.gap.save();

@@ -25,7 +25,9 @@ fn start(receiver: &Receiver, upstream: &str, enforce: bool) -> Front {
 
 fn end_to_end(headers: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut headers = headers.clone();
-    OF_CONNECTION.iter().for_each(|name| drop(headers.remove(*name)));
+    for name in OF_CONNECTION {
+        headers.remove(name);
+    }
     headers
 }
 
@@ -79,7 +81,7 @@ fn captured_traffic_passes_unchanged_and_is_told() {
         } else {
             let mut head = format!("HTTP/1.1 {} Fine\r\n", http["status"]);
             for (name, value) in headers(http) {
-                head += &format!("{name}: {value}\r\n");
+                head.extend([&name, ": ", &value, "\r\n"]);
             }
             server.write(format!("{head}\r\n").as_bytes());
             let answer = Head::read(waiting.remove(&exchange).unwrap()).unwrap();
