@@ -49,6 +49,7 @@ pub mod http;
 pub mod intake;
 pub mod ledger;
 pub mod proof;
+pub mod proxy;
 pub mod record;
 pub mod seal;
 pub mod search;

@@ -8,6 +8,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::catalog::CatalogCommand;
 use super::config::Raw;
+use super::gateway::Gateway;
+use super::mcp::Mcp;
 
 /// An append-only, tamper-evident provenance log for AI agents
 #[derive(Debug, Parser)]
@@ -126,6 +128,10 @@ pub(super) enum Command {
         /// The session's id
         id: String,
     },
+    /// Record what passes between an agent and an MCP server, such as: whence mcp -- npx some-server
+    Mcp(Box<Mcp>),
+    /// Record what passes between an agent and a model's API
+    Gateway(Box<Gateway>),
     /// Find records, such as: whence search 'user:alice@example.com "wire transfer" since:2h'
     Search(Search),
     /// List sessions, the one with the newest record that matches first
@@ -218,6 +224,8 @@ impl Command {
             | Self::Demo(_)
             | Self::Append { .. }
             | Self::Grant(_)
+            | Self::Mcp(_)
+            | Self::Gateway(_)
             | Self::Policy(PolicyCommand::Set { .. })
             | Self::Producer(
                 ProducerCommand::Keygen { .. }

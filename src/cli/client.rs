@@ -44,17 +44,7 @@ impl Client {
     pub(super) fn to(config: &Config, url: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
         let loopback = is_loopback(&uri);
-        let token = match &config.token {
-            Some(token) => Some(token.clone()),
-            None if loopback => first_token(config),
-            None => None,
-        };
-        let private = uri.scheme_str() == Some("https") || loopback || config.insecure_plain_http;
-        ensure!(
-            private || token.is_none(),
-            "plain HTTP would show the token to the network on the way to {url}: use https, or say \
-             --insecure-plain-http if something else encrypts it"
-        );
+        let token = token_for(config, url)?;
         let mut builder = Agent::config_builder()
             .http_status_as_error(false)
             // The API redirects nowhere, and a token is for the server that it was given for.
@@ -164,6 +154,25 @@ impl Client {
         let (status, body) = read(response)?;
         answer(status, &body)
     }
+}
+
+/// The token for the server at a URL, if there is one that it may see, in the way that
+/// [`Client::to`] tells.
+pub(super) fn token_for(config: &Config, url: &str) -> anyhow::Result<Option<String>> {
+    let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+    let loopback = is_loopback(&uri);
+    let token = match &config.token {
+        Some(token) => Some(token.clone()),
+        None if loopback => first_token(config),
+        None => None,
+    };
+    let private = uri.scheme_str() == Some("https") || loopback || config.insecure_plain_http;
+    ensure!(
+        private || token.is_none(),
+        "plain HTTP would show the token to the network on the way to {url}: use https, or say \
+         --insecure-plain-http if something else encrypts it"
+    );
+    Ok(token)
 }
 
 /// The first token of the data directory: on the server's own machine it is at hand.

@@ -14,12 +14,15 @@ mod client;
 mod config;
 mod demo;
 mod erasure;
+mod gateway;
 mod import;
 mod jwks;
+mod mcp;
 mod output;
 mod paint;
 mod policy;
 mod producer;
+mod recording;
 mod rows;
 mod scene;
 mod search;
@@ -91,6 +94,8 @@ fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
             append::append(&Client::new(&config)?, &file, signer.transpose()?.as_ref(), output)?;
         }
         Command::Grant(args) => producer::grant(&config, &args, output)?,
+        Command::Gateway(args) => gateway::gateway(&config, &layers, &args, output)?,
+        Command::Mcp(args) => return mcp::mcp(&config, &layers, &args, output),
         Command::Policy(command) => policy::policy(&Client::new(&config)?, command, output)?,
         Command::Producer(command) => producer::producer(&config, command, output)?,
         Command::Get { id } => {

@@ -101,7 +101,8 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
     runtime.context("cannot start the runtime")
 }
 
-fn log(config: &Config) -> anyhow::Result<()> {
+/// Starts logging, to stderr.
+pub(super) fn log(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("log is not a filter such as info")?;
     // Below this the database writes what it stores into the log, content and all.
     let quiet = DATABASE.parse().context("the database's part of the filter")?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::ledger::{Clock, Environment, Random};
+use crate::proxy::Machine;
 use crate::record::Timestamp;
 
 /// The name and version of this program, as it stands in genesis records and archives.
@@ -36,4 +37,20 @@ impl Random for SystemRandom {
 /// What ledgers take from the machine.
 pub(super) fn environment() -> Environment {
     Environment { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+}
+
+/// The same for proxies, which tell time in nanoseconds.
+#[derive(Debug)]
+pub(super) struct SystemMachine;
+
+impl Machine for SystemMachine {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that the ban points to")]
+    fn now_ns(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
+        SystemRandom.fill(buffer)
+    }
 }

@@ -3,9 +3,11 @@
 //! `cargo test --test it captures -- --nocapture` prints the table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use whence::capture::otlp::mapping::{Form, ROLES, TABLE};
 use whence::capture::otlp::{
     Encoding, Group, Item, Known, Sender, Signal, assemble, covers, decode, is_loose, sessions,
 };
@@ -268,9 +270,9 @@ fn compare_run<'r, I: Iterator<Item = &'r Seen>>(
     used: &mut BTreeSet<&'r str>,
     found: &mut Found,
 ) {
-    let words = |record: &&Seen| record.content["text"] == run["prompt"];
+    let has_words = |record: &&Seen| record.content["text"] == run["prompt"];
     let user = |record: &&Seen| record.data["role"] == "user";
-    let prompt = kind("prompt").filter(user).find(words).or_else(|| {
+    let prompt = kind("prompt").filter(user).find(has_words).or_else(|| {
         kind("prompt")
             .filter(user)
             .find(|record| record.absent && !used.contains(record.id.as_str()))
@@ -407,7 +409,10 @@ pub(crate) fn check(name: &str, found: &Found) {
 
 /// Prints the table's first line, and what happened.
 pub(crate) fn begin(folder: &Path) -> Value {
-    let header: String = COLUMNS.iter().map(|what| format!("{what:>7}")).collect();
+    let mut header = String::new();
+    for what in COLUMNS {
+        write!(header, "{what:>7}").unwrap();
+    }
     println!("{:56} {header} inferred  absent nobody extra", "");
     serde_json::from_slice(&std::fs::read(folder.join("truth.json")).unwrap()).unwrap()
 }
@@ -420,5 +425,61 @@ fn what_happened_is_found_in_what_producers_sent() {
         let found = compare(&truth, &tell(&posts));
         println!("{name:56} {}", found.row());
         check(&name, &found);
+    }
+}
+
+/// The names that are read, as the page on OpenTelemetry lists them.
+fn names() -> String {
+    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    let mut add =
+        |what: String, name: String| match fields.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, names)) => names.push(name),
+            None => fields.push((what, vec![name])),
+        };
+    for row in ROLES {
+        let value = if row.value.is_empty() { "…" } else { row.value };
+        add(format!("a span is: {}", spaced(row.role)), format!("`{}={value}`", row.name));
+    }
+    for row in TABLE {
+        let name = match row.form {
+            Form::Whole => format!("`{}`", row.name),
+            Form::Flat => format!("`{}.N.…`", row.name),
+            Form::Member(member) => format!("`{}` → `{member}`", row.name),
+        };
+        add(spaced(row.field), name);
+    }
+    let mut table =
+        String::from("| what | from the first of these that says something |\n| --- | --- |\n");
+    for (what, names) in fields {
+        writeln!(table, "| {what} | {} |", names.join(", ")).unwrap();
+    }
+    table
+}
+
+/// A name as words.
+fn spaced(name: impl std::fmt::Debug) -> String {
+    let mut words = String::new();
+    for letter in format!("{name:?}").chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+#[test]
+fn the_page_lists_the_names_that_are_read() {
+    const HEADING: &str = "## Which names are read\n\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/OTLP.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(HEADING).unwrap();
+    let (prose, rest) = rest.split_once("| what |").unwrap();
+    let after = rest.find("\n\n").map_or("", |end| &rest[end + 1..]);
+    let current = format!("{before}{HEADING}{prose}{}{after}", names());
+    if std::env::var_os("WHENCE_BLESS").is_some() {
+        std::fs::write(&path, current).unwrap();
+    } else {
+        assert!(page == current, "run with WHENCE_BLESS=1 to bring schema/OTLP.md up to date");
     }
 }

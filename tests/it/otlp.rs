@@ -32,6 +32,7 @@ use whence::record::{Data, Entry};
 use crate::api::{Answer, Server};
 use crate::log::Ticking;
 
+mod killed;
 mod orders;
 
 /// Longer than anything here may take.
@@ -224,7 +225,7 @@ fn a_trace_becomes_records_when_it_is_over() {
     server.wait_until("a prompt and an output", |ledger| told(ledger).len() == 2);
     let kinds: Vec<_> = told(&server.main()).into_values().map(|(kind, ..)| kind).collect();
     assert_eq!(
-        BTreeSet::from_iter(kinds.iter().map(String::as_str)),
+        kinds.iter().map(String::as_str).collect::<BTreeSet<_>>(),
         BTreeSet::from(["model_output", "prompt"])
     );
 }
@@ -298,7 +299,7 @@ fn what_cannot_be_taken_is_refused_in_the_form_that_exporters_read() {
     assert_eq!(export(traces, &writer, &[("content-encoding", "gzip")], &bomb), (413, 3));
     let many = spans(vec![Span::default(); 16_385]).encode_to_vec();
     assert_eq!(export(traces, &writer, &[], &many), (413, 3));
-    let answer = server.export(traces, &[("authorization", &writer)], post.clone());
+    let answer = server.export(traces, &[("authorization", &writer)], post);
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_u64()), (415, Some(3)));
     assert_eq!(server.get("/v1/traces", &server.token(Role::Writer, None)).status, 405);
 }
@@ -394,10 +395,8 @@ fn what_an_exporter_lost_is_a_gap_in_the_ledger_written_once() {
     let view = server.main().view();
     let entries = view.entries(0..view.size()).unwrap();
     let gaps = entries.iter().filter_map(|(_, bytes)| {
-        match Entry::parse(bytes).unwrap().data.into_owned() {
-            Data::CaptureGap(gap) => Some(gap.count),
-            _ => None,
-        }
+        let data = Entry::parse(bytes).unwrap().data.into_owned();
+        if let Data::CaptureGap(gap) = data { Some(gap.count) } else { None }
     });
     assert_eq!(gaps.collect::<Vec<_>>(), [Some(3)]);
 }
@@ -456,8 +455,8 @@ fn exporters_speak_grpc_on_the_same_port() {
 #[test]
 fn what_was_answered_is_told_after_a_restart() {
     let mut limits = limits();
-    limits.telemetry_times.settle = Duration::from_secs(60);
-    limits.telemetry_times.timeout = Duration::from_secs(60);
+    limits.telemetry_times.settle = Duration::from_mins(1);
+    limits.telemetry_times.timeout = Duration::from_mins(1);
     let server = started(limits);
     let token = server.token(Role::Writer, None);
     server.export_spans(&token, &spans(vec![chat(1, 2, 1, "Pay it.")]));
@@ -472,4 +471,12 @@ fn what_was_answered_is_told_after_a_restart() {
     let settled =
         || std::fs::read_dir(server.folder.path().join("ledgers/main/telemetry")).unwrap();
     server.wait_until("it has left the journal", |_| settled().count() == 0);
+}
+
+#[test]
+fn every_command_of_the_page_is_run() {
+    let printed = crate::readme::run("schema/OTLP.md");
+    let found: Vec<_> = printed.lines().filter(|line| line.contains("s-81f3")).collect();
+    assert!(found.iter().any(|line| line.contains("prompt")), "{printed}");
+    assert!(found.iter().any(|line| line.contains("model_output")), "{printed}");
 }

@@ -12,6 +12,7 @@ mod decode;
 mod decode_json;
 mod decode_protobuf;
 mod draft;
+pub mod encode;
 mod item;
 mod known;
 pub mod mapping;

@@ -29,7 +29,7 @@ impl Network {
             }
             match made_in(trace, place) {
                 Some((run, inferred)) => {
-                    network.made.entry(run).or_default().push((place, inferred))
+                    network.made.entry(run).or_default().push((place, inferred));
                 }
                 None if is_of_nobody(trace, place) => network.of_nobody.push(place),
                 None => {}

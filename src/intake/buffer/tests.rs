@@ -7,7 +7,7 @@ use crate::record::Hex;
 const TIMES: Times = Times {
     settle: Duration::from_secs(5),
     timeout: Duration::from_secs(30),
-    retain: Duration::from_secs(120),
+    retain: Duration::from_mins(2),
 };
 
 /// Nothing was told.
@@ -92,7 +92,9 @@ impl Waiting {
             told.iter().map(|told| told.items.len()).sum()
         });
         let told = told.collect();
-        due.iter().for_each(|telling| self.buffer.told(telling, now));
+        for telling in &due {
+            self.buffer.told(telling, now);
+        }
         told
     }
 
@@ -127,7 +129,7 @@ fn a_trace_that_goes_on_and_on_is_told_in_between() {
     let mut held = Waiting::new();
     for second in 0..300 {
         held.add(vec![plain(1, 2, Some(1))], at(second));
-        assert_eq!(held.tell(at(second)), []);
+        assert_eq!(held.tell(at(second)), NONE);
     }
     assert_eq!(held.tell(at(300)), [300]);
     held.add(vec![plain(1, 2, Some(1)); ITEMS_MAX + 1], at(301));
@@ -209,7 +211,7 @@ fn log_records_are_told_by_session_or_one_by_one() {
 fn nobody_speaks_in_the_name_of_another() {
     let mut held = Waiting::new();
     held.add(vec![plain(1, 1, None)], at(0));
-    held.buffer.add(&origin("b"), vec![plain(1, 2, Some(1))], &held.post.clone(), at(0));
+    held.buffer.add(&origin("b"), vec![plain(1, 2, Some(1))], &Rc::clone(&held.post), at(0));
     let due = held.buffer.due(at(5));
     let told = held.buffer.items(&due[0]);
     let producers: Vec<_> =

@@ -94,8 +94,8 @@ fn the_order_of_posts_and_restarts_between_them_change_nothing() {
         .collect();
     for chunk in work.chunks(6) {
         thread::scope(|scope| {
-            for (seed, (name, variant)) in chunk.iter().enumerate() {
-                scope.spawn(move || one_variant(name, variant, seed as u64));
+            for (seed, (name, variant)) in (0..).zip(chunk) {
+                scope.spawn(move || one_variant(name, variant, seed));
             }
         });
         compared += chunk.len();
