@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::cli::{Serving, text, whence};
 
 /// How long a program may take, or its records to be there.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long a trace is quiet before it is told, in seconds.
 const SETTLE: f32 = 0.3;
 
