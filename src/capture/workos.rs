@@ -390,8 +390,8 @@ pub fn located(pointer: &str) -> String {
     moved.unwrap_or_default()
 }
 
-/// What to do where a record has no user, or no session: nothing that can be said of a record that is
-/// posted as such helps whoever sends an event.
+/// What to do about a place of the record, where what is said of a record that is posted as such does
+/// not help whoever sends an event.
 pub fn advice(pointer: &str) -> Option<&'static str> {
     match pointer {
         "/user" => Some(
@@ -401,6 +401,9 @@ pub fn advice(pointer: &str) -> Option<&'static str> {
         "/session" => Some(
             "name the agent's session: by `session_id` in the event's metadata, or by the header \
              `whence-session`",
+        ),
+        "/id" => Some(
+            "the `Idempotency-Key` was sent with another event: give each event a key of its own",
         ),
         _ => None,
     }

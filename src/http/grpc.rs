@@ -18,7 +18,7 @@ use super::app::blocking;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::otlp::{self, INFLATED_BYTES_MAX, METRICS, Post, grpc_code};
-use super::reading;
+use super::{reading, stated};
 use crate::capture::otlp::{Encoding, Signal, answer};
 
 /// The routes of the services.
@@ -46,7 +46,7 @@ async fn exported(
 ) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let Caller(grant) = Caller::from_request_parts(&mut parts, app).await?;
-    let ledger = otlp::ledger_of(app, &grant, None).await?;
+    let ledger = stated::ledger(app, &grant, None).await?;
     let origin = otlp::origin(&grant, &parts.headers)?;
     // The frame is read as any body is: bounded, and counted among all bodies.
     let read = reading::body(app, &parts.headers, body).await?;

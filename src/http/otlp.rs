@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::read::MultiGzDecoder;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,33 +19,19 @@ use super::App;
 use super::app::blocking;
 use super::caller::Caller;
 use super::error::ApiError;
-use super::reading;
-use crate::access::{Action, Grant, Scope};
-use crate::capture::otlp::{Encoding, Sender, Signal, answer};
+use super::{reading, stated};
+use crate::access::Grant;
+use crate::capture::otlp::{Encoding, Signal, answer};
 use crate::intake::{self, Origin, PostError, Taken};
 use crate::ledger::Ledger;
-use crate::record::identity::UserType;
-use crate::record::text::ExternalId;
-use crate::record::{Agent, Session, User};
 
 /// Bytes of a post after it was decompressed.
 pub(super) const INFLATED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The ledger of a post that names none, if its token is for several.
-const MAIN: &str = "main";
 /// How long a post waits for its turn.
 const TURN_MAX: Duration = Duration::from_secs(20);
 /// What is said of metrics. They are taken, so that no exporter calls that a failure.
 pub(super) const METRICS: &str =
     "metrics are not kept: they tell nothing of why something was done";
-
-/// The user of telemetry that names none.
-pub(super) const USER: HeaderName = HeaderName::from_static("whence-user");
-/// What that user is: `human` if it is left out.
-const USER_TYPE: HeaderName = HeaderName::from_static("whence-user-type");
-/// The session of telemetry that names none.
-const SESSION: HeaderName = HeaderName::from_static("whence-session");
-/// The agent of telemetry that names none.
-const AGENT: HeaderName = HeaderName::from_static("whence-agent");
 
 /// Spans, for the token's ledger.
 pub(super) async fn traces(State(app): State<App>, request: Request) -> Response {
@@ -159,7 +145,7 @@ async fn take(
 ) -> Result<(Form, Vec<u8>), ApiError> {
     let (mut head, body) = request.into_parts();
     let Caller(grant) = Caller::from_request_parts(&mut head, app).await?;
-    let ledger = ledger_of(app, &grant, ledger).await?;
+    let ledger = stated::ledger(app, &grant, ledger).await?;
     let form = form.ok_or_else(|| {
         let detail = "send application/x-protobuf or application/json";
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail)
@@ -224,76 +210,14 @@ impl From<PostError> for ApiError {
     }
 }
 
-/// The ledger that is posted to: the one of the path, the token's only one, or [`MAIN`].
-pub(super) async fn ledger_of(
-    app: &App,
-    grant: &Grant,
-    named: Option<String>,
-) -> Result<Ledger, ApiError> {
-    let only = match &grant.ledgers {
-        Scope::Ledgers(all) if all.len() == 1 => all.first().cloned(),
-        Scope::Ledgers(_) | Scope::All => None,
-    };
-    let name = named.or(only).unwrap_or_else(|| MAIN.to_owned());
-    app.ledger(grant, &name, Action::Append).await
-}
-
 /// Who posts, with what the headers say of it.
 pub(super) fn origin(grant: &Grant, headers: &HeaderMap) -> Result<Origin, ApiError> {
-    let user = match stated(headers, &USER)? {
-        None => None,
-        Some(id) => {
-            let kind = match headers.get(USER_TYPE) {
-                None => Some(UserType::Human),
-                Some(text) => text.to_str().ok().and_then(UserType::named),
-            };
-            let r#type = kind.ok_or_else(|| wrong(&USER_TYPE))?;
-            let (issuer, owner, pseudonym, subject, trigger) = (None, None, None, None, None);
-            Some(User { id, issuer, owner, pseudonym, subject, trigger, r#type })
-        }
-    };
-    let named = stated(headers, &SESSION)?;
-    if named.as_ref().is_some_and(|id| matches!(id.as_str(), "." | "..")) {
-        return Err(wrong(&SESSION));
-    }
-    let session = named.map(|id| Session { id, login_session_id: None, turn_id: None });
-    let agent = stated(headers, &AGENT)?.map(|id| Agent {
-        charter_digest: None,
-        id,
-        instance_id: None,
-        name: None,
-        operator: None,
-        version: None,
-    });
-    let sender = Sender { producer: producer(grant), user, session, agent };
     Ok(Origin {
         token: grant.id.clone(),
         kinds: grant.kinds.clone(),
         producers: grant.producers.clone(),
-        sender,
+        sender: stated::sender(grant, headers)?,
     })
-}
-
-/// The name under which a token's records stand, where the telemetry names none: the only one that it may
-/// use, or the token's own.
-fn producer(grant: &Grant) -> ExternalId {
-    let only = grant.producers.as_ref().filter(|names| names.len() == 1);
-    let only = only.and_then(|names| names.first());
-    let names = [only.map(String::as_str), Some(&grant.name), Some(&grant.id)];
-    let usable = names.into_iter().flatten().find_map(ExternalId::checked);
-    usable.unwrap_or_else(|| "otlp".into())
-}
-
-/// What a header states. Exporters send what they are told to as it is, in UTF-8.
-fn stated(headers: &HeaderMap, name: &HeaderName) -> Result<Option<ExternalId>, ApiError> {
-    let Some(value) = headers.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let text = std::str::from_utf8(value.as_bytes()).ok().and_then(ExternalId::checked);
-    text.map(Some).ok_or_else(|| wrong(name))
-}
-
-fn wrong(name: &HeaderName) -> ApiError {
-    let detail = format!("the header {name} has a value that cannot stand in a record");
-    ApiError::bad_request("request_invalid", &detail)
 }
 
 /// Waits for the right to work on a post.

@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::error::{ApiError, with_causes};
 use super::records::{ReceiptBody, admit, json};
 use super::{reading, refusals, stated};
-use crate::access::{Action, Grant};
+use crate::access::Grant;
 use crate::canon;
 use crate::canon::digest::sha256;
 use crate::capture::workos;
@@ -50,13 +50,13 @@ pub(super) struct AnswerBody {
 
 /// Seals an event in the ledger of the token.
 pub(super) async fn create(
-    state: State<App>,
+    State(app): State<App>,
     Caller(grant): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let ledger = Path(stated::ledger(&grant));
-    create_in(state, Caller(grant), ledger, headers, body).await
+    let ledger = stated::ledger(&app, &grant, None).await?;
+    take(&app, &ledger, &grant, &headers, body).await
 }
 
 /// Seals an event.
@@ -67,16 +67,26 @@ pub(super) async fn create_in(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let ledger = app.ledger(&grant, &ledger, Action::Append).await?;
-    let read = reading::body(&app, &headers, body).await?;
-    let id = id(&grant, &headers)?;
-    let sender = stated::sender(&grant, &headers)?;
+    let ledger = stated::ledger(&app, &grant, Some(ledger)).await?;
+    take(&app, &ledger, &grant, &headers, body).await
+}
+
+async fn take(
+    app: &App,
+    ledger: &Ledger,
+    grant: &Grant,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let read = reading::body(app, headers, body).await?;
+    let id = id(grant, headers)?;
+    let sender = stated::sender(grant, headers)?;
     let draft = workos::draft(&read.bytes, &sender).map_err(|error| {
         // What cannot be read breaks no rule of the ledger.
         of_form(ApiError { refused: None, ..error.into() })
     })?;
     let draft = Draft { id, ..draft };
-    match seal(&ledger, &grant, draft.clone()).await {
+    match seal(ledger, grant, draft.clone()).await {
         Ok(receipt) => {
             let id = receipt.id.clone();
             let receipt = ReceiptBody::new(receipt, None);
@@ -85,7 +95,7 @@ pub(super) async fn create_in(
         Err(error) => {
             let draft =
                 canon::to_bytes(&draft).map_err(|error| ApiError::internal(with_causes(&error)))?;
-            let error = refusals::tell(&app, &ledger, &grant, error, |_| Some(draft)).await;
+            let error = refusals::tell(app, ledger, grant, error, |_| Some(draft)).await;
             Err(of_form(located(error)))
         }
     }

@@ -21,6 +21,7 @@ mod documents;
 mod erasure;
 mod exports;
 mod faults;
+mod frameworks;
 mod front;
 mod gateway;
 mod hostile;

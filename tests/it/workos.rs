@@ -134,6 +134,7 @@ fn an_event_with_a_key_is_one_record_also_after_a_restart() {
     let other = changed("/event/metadata/amount", json!(421));
     let conflict = send(&server, &token, &key, &other);
     assert_eq!((conflict.status.as_u16(), conflict.code().as_str()), (409, "id_conflict"));
+    assert!(conflict.json()["message"].as_str().unwrap().contains("`Idempotency-Key`"));
     let [(refusal, content)] = &*server.of_kinds(&["ingest_refusal"]) else { panic!() };
     assert_eq!(refusal["causes"][0]["id"], first["id"]);
     assert!(content.contains("421"), "{content}");
