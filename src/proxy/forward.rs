@@ -15,7 +15,7 @@ use hyper::header::{
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -159,7 +159,7 @@ impl Upstream {
         if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err(Error::Url);
         }
-        Ok(Self { client: Client::new(None)?, url })
+        Ok(Self { client: Client::new(&url, None)?, url })
     }
 
     /// The server's host.
@@ -181,6 +181,8 @@ impl Upstream {
         let mut url = self.url.clone().into_parts();
         url.path_and_query = Some(path.parse()?);
         *request.uri_mut() = Uri::from_parts(url)?;
+        // Which version a client speaks is between it and us.
+        *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
         for_next_hop(headers);
         headers.remove(HOST);

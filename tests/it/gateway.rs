@@ -319,6 +319,7 @@ fn without_a_user_nothing_passes_that_would_be_recorded() {
         (vec![], "whence-user"),
         (vec![("whence-user", "alice")], "whence-agent"),
         (vec![("whence-user", "a"), ("whence-agent", "a")], "refuse"),
+        (vec![("whence-user", "alice\u{202e}"), ("whence-agent", "a")], "refuse"),
     ] {
         let path = "POST /v1/chat/completions";
         let mut answer = Head::read(send(&front.url, &request(path, &headers, b"{}"))).unwrap();

@@ -19,6 +19,7 @@ use whence::proxy::{Ids, Log, Options, Outlet, Who};
 
 use crate::cli::{Serving, text, whence};
 use crate::receiver::{Receiver, TestMachine, Told};
+use crate::recorded::found;
 
 mod http;
 mod speed;
@@ -654,8 +655,7 @@ fn the_log_itself_decides_about_calls() {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert_eq!(text(&output.stdout), format!("{call}\n"), "allowed, and so it passed");
-    let args = ["search", "kind:tool_invocation tool:look_up", "--json", "--url", &serving.url];
-    let found = whence(folder.path(), &[&args[..], &["--data", "data"]].concat());
-    assert!(text(&found.stdout).contains("\"total\":1"), "{}", text(&found.stdout));
+    let asked = found(folder.path(), &serving.url, "kind:tool_invocation tool:look_up");
+    assert!(asked["id"].as_str().unwrap().starts_with("mcp-"), "{asked}");
     serving.stop();
 }

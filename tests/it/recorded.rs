@@ -57,7 +57,7 @@ fn the_commands_of_both_pages_work() {
 }
 
 /// Waits until a search finds something, and gives the first hit.
-fn found(folder: &Path, url: &str, query: &str) -> Value {
+pub(crate) fn found(folder: &Path, url: &str, query: &str) -> Value {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let output = whence(folder, &["search", query, "--json", "--url", url, "--data", "data"]);

@@ -207,7 +207,8 @@ fn take_who(headers: &mut HeaderMap) -> Who {
     let mut take = |name: &str| {
         let value = headers.remove(name)?;
         // What is not text is no id either: it is found to be none.
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        let text = String::from_utf8(value.as_bytes().to_vec());
+        Some(text.unwrap_or_else(|_| "\0".to_owned()))
     };
     let user = take("whence-user");
     let user_type = take("whence-user-type").or_else(|| user.as_ref().map(|_| "human".to_owned()));
