@@ -271,10 +271,10 @@ fn compare_run<'r, I: Iterator<Item = &'r Seen>>(
     found: &mut Found,
 ) {
     let has_words = |record: &&Seen| record.content["text"] == run["prompt"];
-    let user = |record: &&Seen| record.data["role"] == "user";
-    let prompt = kind("prompt").filter(user).find(has_words).or_else(|| {
+    let of_user = |record: &&Seen| record.data["role"] == "user";
+    let prompt = kind("prompt").filter(of_user).find(has_words).or_else(|| {
         kind("prompt")
-            .filter(user)
+            .filter(of_user)
             .find(|record| record.absent && !used.contains(record.id.as_str()))
     });
     found.expect("prompt", prompt.is_some());
