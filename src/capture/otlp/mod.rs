@@ -1,6 +1,6 @@
 //! OpenTelemetry to records.
 //!
-//! [`Item`]s are spans and log records, apart from the wire format. [`assemble`] makes records of
+//! [`Item`]s are spans and log records, apart from the wire format. [`assemble()`] makes records of
 //! those that belong together: the user's prompt, what the model answered, the tools it asked for,
 //! what they gave back, and the API calls that came of it. Causes come from the content of messages
 //! and the ids of tool calls, never from span parentage alone.
