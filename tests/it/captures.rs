@@ -220,7 +220,7 @@ impl Found {
         self.counts.get(what).is_some_and(|(found, _)| *found == 0)
     }
 
-    fn row(&self) -> String {
+    pub(crate) fn row(&self) -> String {
         let cells = COLUMNS.iter().map(|what| {
             let (found, expected) = self.counts.get(what).copied().unwrap_or_default();
             format!("{:>7}", format!("{found}/{expected}"))

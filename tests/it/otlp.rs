@@ -34,6 +34,7 @@ use crate::log::Ticking;
 
 mod killed;
 mod orders;
+mod replayed;
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
