@@ -32,6 +32,7 @@ fn every_capture_is_told_as_it_happened() {
     let variants: Vec<_> = captures::variants(&folder).into_iter().collect();
     for chunk in variants.chunks(5) {
         let replayed: Vec<Vec<Seen>> = thread::scope(|scope| {
+            #[expect(clippy::needless_collect, reason = "all begin before the first is waited for")]
             let replays: Vec<_> =
                 chunk.iter().map(|(_, posts)| scope.spawn(|| replay(posts))).collect();
             replays.into_iter().map(|replay| replay.join().unwrap()).collect()
