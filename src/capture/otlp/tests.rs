@@ -171,6 +171,8 @@ fn what_is_repeated_is_told_once_and_what_is_said_again_is_told_again() {
     let (second, _) = turn(2, &history, "Pay.", "c-2");
     let drafts = tell(&second, &mut known);
     assert_eq!(drafts.len(), 6, "the same words, said again");
+    let asked = drafts[0].id.as_ref().unwrap();
+    assert!(asked.ends_with(".p4"), "the last message is the new one, and not the first: {asked}");
     let outputs = of(&drafts, Kind::ModelOutput);
     assert_eq!(
         cause(&outputs[0], "informed_by"),
@@ -188,6 +190,20 @@ fn a_reused_call_id_means_the_latest_call() {
     let result = &of(&drafts, Kind::ToolResult)[0];
     assert_eq!(cause(result, "completes"), [drafts[2].id.as_ref().unwrap().as_str()]);
     assert_eq!(result["content"]["result"], json!({ "paid": 2 }));
+}
+
+#[test]
+fn a_history_that_leaves_something_out_is_matched_by_what_it_says() {
+    let mut known = Known::default();
+    let (first, history) = turn(1, &[], "Pay.", "call_0");
+    let early = tell(&first, &mut known);
+    let (second, _) = turn(2, &history, "Pay more.", "call_0");
+    tell(&second, &mut known);
+    let asked = [&history[..], &[said("user", "What was it?")]].concat();
+    let items = [root(3), chat(3, 2, (10, 20), &asked, &said("assistant", "One."))];
+    let drafts = tell(&items, &mut known);
+    let result = of(&early, Kind::ToolResult)[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(cause(&of(&drafts, Kind::ModelOutput)[0], "informed_by"), [result]);
 }
 
 #[test]
@@ -232,6 +248,14 @@ fn a_call_to_the_model_itself_is_no_api_call() {
         chat(1, 2, (10, 20), &[said("user", "Hello.")], &said("assistant", "Hello.")),
         call(1, (3, 2), (11, 19), "https://models.example/v1/chat/completions"),
     ];
+    assert!(of(&tell(&items, &mut Known::default()), Kind::ApiCall).is_empty());
+
+    // An agent that is the tool of another.
+    let mut inner = chat(1, 2, (10, 20), &[said("user", "Hello.")], &said("assistant", "Hello."));
+    if let What::Span(span) = &mut inner.what {
+        span.parent = SpanId::new(format!("{:016x}", 9));
+    }
+    let items = [root(1), tool(1, 9, (5, 30), "helper", &json!({})), inner, items[2].clone()];
     assert!(of(&tell(&items, &mut Known::default()), Kind::ApiCall).is_empty());
 }
 
@@ -314,6 +338,20 @@ fn a_user_is_never_made_up() {
     }
     let drafts = assemble(&items, &sender(), &mut Known::default());
     assert!(drafts.len() >= 5 && drafts.iter().all(|draft| draft.user.is_none()));
+}
+
+#[test]
+fn of_two_users_in_one_trace_neither_speaks_for_the_other() {
+    let of_user = |id: u8, user: &str| {
+        let told = json!({ "gen_ai.operation.name": "invoke_agent", "user.id": user, "session.id": "s-1" });
+        span((1, id, 0), (1, 2), "invoke_agent", told)
+    };
+    let mut nobodys = chat(1, 5, (10, 20), &[said("user", "Hello.")], &said("assistant", "Hello."));
+    if let What::Span(span) = &mut nobodys.what {
+        span.parent = None;
+    }
+    let drafts = tell(&[of_user(2, "alice"), of_user(3, "bob"), nobodys], &mut Known::default());
+    assert!(drafts.len() == 2 && drafts.iter().all(|draft| draft.user.is_none()));
 }
 
 #[test]
