@@ -20,9 +20,9 @@ use crate::record::data::{
     ModelOutput, Phase, Prompt, PromptRole, Status, ToolInvocation, ToolResult, Usage, Verdict,
 };
 use crate::record::identity::UserType;
-use crate::record::source::{LinkConfidence, ObservedBy};
+use crate::record::source::ObservedBy;
 use crate::record::text::{Any, ExternalId};
-use crate::record::{Agent, Captured, Cause, Data, Draft, RecordId, Rel, Session, Source, User};
+use crate::record::{Agent, Cause, Data, Draft, RecordId, Rel, Session, User};
 
 /// What an event tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,21 +176,13 @@ impl Teller<'_, '_> {
             return Some(id);
         }
         let mut told = Draft::new(data, draft::time(event.log.time_ns)?);
-        let captured = content.captured(event.log.dropped > 0);
-        let needs_content = told.kind().rules().content;
         told.id = Some(id.clone());
         told.user = event.user().or_else(|| self.sender.user.clone());
         told.session = event.own_session().or_else(|| self.sender.session.clone());
         told.agent = event.agent().or_else(|| self.sender.agent.clone());
         told.causes = causes.iter().cloned().collect();
-        told.source = Some(Source {
-            captured: captured.filter(|captured| needs_content || *captured != Captured::Absent),
-            format: draft::name("otlp"),
-            link_confidence: (!causes.is_empty()).then_some(LinkConfidence::Inferred),
-            observed_by: ObservedBy::Imported,
-            producer: self.sender.producer.clone(),
-            producer_seq: None,
-        });
+        let captured = content.captured(event.log.dropped > 0);
+        told.source = Some(self.source(&told, captured, true, ObservedBy::Imported));
         told.content = content.into_members();
         self.talk(event).note(&told);
         self.told.push(told);
@@ -397,15 +389,7 @@ impl Event<'_> {
 
     fn user(&self) -> Option<User> {
         let id = text(&self.log.attributes, USER).or_else(|| text(self.resource, USER))?;
-        Some(User {
-            id: ExternalId::from(id),
-            issuer: None,
-            owner: None,
-            pseudonym: None,
-            subject: None,
-            trigger: None,
-            r#type: UserType::Human,
-        })
+        Some(draft::user(id, UserType::Human))
     }
 
     fn agent(&self) -> Option<Agent> {

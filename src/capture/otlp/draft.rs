@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::item::Span;
 use crate::canon::{INTEGER_MAX, Json};
+use crate::record::identity::UserType;
 use crate::record::limits::CONTENT_PART_BYTES_MAX;
-use crate::record::text::Text;
-use crate::record::{Captured, Hex, RecordId, Timestamp, Trace};
+use crate::record::text::{ExternalId, Text};
+use crate::record::{Captured, Hex, RecordId, Timestamp, Trace, User};
 
 /// The most bytes of a text that is kept of what is too long: room for the quotes and escapes.
 const TEXT_BYTES_MAX: usize = CONTENT_PART_BYTES_MAX / 8;
@@ -19,6 +20,19 @@ pub(super) fn id(trace_id: &Hex<32>, span_id: &Hex<16>, part: &str) -> Option<Re
 /// Nanoseconds since 1970 as a time.
 pub(super) fn time(nanos: u64) -> Option<Timestamp> {
     Timestamp::from_unix_nanos(i128::from(nanos)).ok()
+}
+
+/// A user of whom nothing else is known.
+pub(super) fn user(id: &str, kind: UserType) -> User {
+    User {
+        id: ExternalId::from(id),
+        issuer: None,
+        owner: None,
+        pseudonym: None,
+        subject: None,
+        trigger: None,
+        r#type: kind,
+    }
 }
 
 /// The span as a record names it.

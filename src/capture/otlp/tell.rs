@@ -40,9 +40,6 @@ impl Teller<'_, '_> {
             return Some(id);
         }
         let mut told = Draft::new(data, draft::time(at_ns)?);
-        let needs_content = told.kind().rules().content;
-        let captured = content.captured(seen.span.dropped > 0);
-        let confidence = if inferred { LinkConfidence::Inferred } else { LinkConfidence::Stated };
         told.id = Some(id.clone());
         told.user = self.user(place);
         // What a server offers is nobody's in particular, unless somebody is named.
@@ -52,33 +49,39 @@ impl Teller<'_, '_> {
         told.delegation = self.trace.said(place, Field::Delegation).map(ExternalId::from);
         told.causes = causes.iter().cloned().collect();
         told.trace = Some(draft::trace(seen.span));
-        told.source = Some(Source {
-            captured: captured.filter(|captured| needs_content || *captured != Captured::Absent),
-            format: draft::name(FORMAT),
-            link_confidence: (!causes.is_empty()).then_some(confidence),
-            observed_by: observed_by(seen),
-            producer: self.sender.producer.clone(),
-            producer_seq: None,
-        });
+        let captured = content.captured(seen.span.dropped > 0);
+        told.source = Some(self.source(&told, captured, inferred, observed_by(seen)));
         told.content = content.into_members();
         self.conversation(place).note(&told);
         self.told.push(told);
         Some(id)
     }
 
+    /// Where a record comes from whose causes are set.
+    pub(super) fn source(
+        &self,
+        told: &Draft,
+        captured: Option<Captured>,
+        inferred: bool,
+        observed_by: ObservedBy,
+    ) -> Source {
+        let needs_content = told.kind().rules().content;
+        let confidence = if inferred { LinkConfidence::Inferred } else { LinkConfidence::Stated };
+        Source {
+            captured: captured.filter(|captured| needs_content || *captured != Captured::Absent),
+            format: draft::name(FORMAT),
+            link_confidence: (!told.causes.is_empty()).then_some(confidence),
+            observed_by,
+            producer: self.sender.producer.clone(),
+            producer_seq: None,
+        }
+    }
+
     pub(super) fn user(&self, place: usize) -> Option<User> {
         let Some(id) = self.trace.said(place, Field::User) else { return self.sender.user.clone() };
         let kind = self.trace.said(place, Field::UserType);
         let kind = kind.and_then(|kind| UserType::named(&kind)).unwrap_or(UserType::Human);
-        Some(User {
-            id: ExternalId::from(id),
-            issuer: None,
-            owner: None,
-            pseudonym: None,
-            subject: None,
-            trigger: None,
-            r#type: kind,
-        })
+        Some(draft::user(&id, kind))
     }
 
     fn session(&self, place: usize) -> Session {
