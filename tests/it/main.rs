@@ -10,6 +10,12 @@
               how long it runs"
 )]
 
+use peak_alloc::PeakAlloc;
+
+/// Counts the bytes that this process has allocated.
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
 mod accesses;
 mod api;
 mod captures;

@@ -1,7 +1,6 @@
 //! The whole server in this process, with its memory and its panics watched.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Cursor;
 use std::panic;
 use std::sync::Arc;
@@ -69,10 +68,10 @@ pub(super) fn count_panics() {
     }));
 }
 
-/// Bytes of this process in memory.
-pub(super) fn resident() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+/// Bytes that this process has allocated and not given back. What is resident would count the files of
+/// the index too, and what the allocator keeps for later.
+pub(super) fn allocated() -> u64 {
+    crate::ALLOCATOR.current_usage().try_into().unwrap()
 }
 
 /// An answer.

@@ -8,7 +8,7 @@ use whence::http::{ServeOptions, serve};
 
 use super::mutate::{self, Rng};
 use super::requests::{Case, mutated, valid};
-use super::server::{CANARY, Server, count_panics, resident};
+use super::server::{CANARY, Server, allocated, count_panics};
 use super::{in_parallel, seed};
 
 /// Connections of one run.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(40);
 /// How long a connection may take after that.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How much memory all of it may add.
-const GROWTH_MAX: u64 = 192 << 20;
+const GROWTH_MAX: u64 = 96 << 20;
 
 /// Openings that are nobody's valid request.
 const OPENINGS: &[&[u8]] = &[
@@ -64,9 +64,9 @@ fn garbage() {
     let serving = server.runtime.spawn(serve(server.app.clone(), options, async {
         drop(stopped.await);
     }));
-    let before = resident();
+    let before = allocated();
     let statuses = in_parallel(CASES, |number| one(&server, address, number));
-    let growth = resident().saturating_sub(before);
+    let growth = allocated().saturating_sub(before);
     println!("{statuses:?}, {} MiB more in memory", growth >> 20);
     server.still_works();
     stop.send(()).unwrap();
