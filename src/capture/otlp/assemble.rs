@@ -5,19 +5,19 @@
 //! record, what is known becomes a cause. Then come the tools that it asked for, what they did, and
 //! what they gave back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::coding;
 use super::draft::{self, Parts};
 use super::item::{Item, Sender};
-use super::known::{self, Conversation, Known};
+use super::known::{Conversation, Known};
 use super::mapping::{Field, Role};
 use super::messages::{Answer, Message, Part, Voice};
 use super::network::Network;
 use super::plan::{Asked, ModelCall, Plan};
-use super::tell::{causes, tool_calls, usage, words_of};
+use super::tell::{INFORMED_MAX, causes, tool_calls, usage, words_of};
 use super::trace::{Seen, Trace};
 use crate::record::data::{
     ErrorReport, Model, ModelOutput, Prompt, PromptRole, Status, ToolResult,
@@ -37,10 +37,19 @@ pub fn sessions(items: &[Item], sender: &Sender) -> BTreeSet<String> {
 /// items that are given again give nothing; `known` has the new ones afterwards.
 pub fn assemble(items: &[Item], sender: &Sender, known: &mut Known) -> Vec<Draft> {
     let trace = Trace::new(items);
-    let plan = Plan::new(&trace);
-    let network = Network::new(&trace);
-    let mut teller =
-        Teller { trace: &trace, network, sender, known, told: Vec::new(), waiting: Vec::new() };
+    let plan = Plan::new(&trace, sender);
+    let looked = (0..trace.seen.len()).filter(|place| trace.role(*place) == Some(Role::Retrieval));
+    let retrievals = looked.map(|place| (place, session_of(&trace, place, sender))).collect();
+    let mut teller = Teller {
+        trace: &trace,
+        network: Network::new(&trace),
+        sender,
+        known,
+        told: Vec::new(),
+        waiting: Vec::new(),
+        retrievals,
+        retrieved: BTreeMap::new(),
+    };
     teller.catalogs();
     for place in &plan.orphans {
         teller.tool(*place, 0, &Asked::of_run(&trace, *place), None);
@@ -118,6 +127,10 @@ pub(super) struct Teller<'a, 'k> {
     pub(super) known: &'k mut Known,
     pub(super) told: Vec<Draft>,
     pub(super) waiting: Vec<Waiting>,
+    /// Where documents were looked for, and in which session.
+    retrievals: Vec<(usize, String)>,
+    /// Which of them were told.
+    retrieved: BTreeMap<usize, RecordId>,
 }
 
 /// The causes that a walk through a history came upon.
@@ -157,15 +170,15 @@ impl Teller<'_, '_> {
 
     /// Walks through what went into a model: tells what is new, and finds what is known.
     fn window(&mut self, model: &ModelCall, seen: &Seen<'_>) -> Window {
-        let mut window = Window::default();
-        let repeated = self.repeated_prompts(model, seen);
         let own = draft::id(&seen.span.trace_id, &seen.span.span_id, "o");
         let own = own.as_ref().map_or("", RecordId::as_str);
-        let heard = self.conversation(model.place).repeated(&model.input, own);
+        let conversation = self.conversation(model.place);
+        let repeated = conversation.repeated(&model.input, own, &seen.span.trace_id);
+        let mut window = Window { inferred: repeated.inferred, ..Window::default() };
         let mut open: Vec<usize> = Vec::new();
         for (index, message) in model.input.iter().enumerate() {
+            let known = repeated.records.get(index).cloned().flatten();
             if message.role == Voice::Assistant {
-                let known = heard.get(index).cloned().flatten();
                 let output = known.or_else(|| self.heard(model.place, index, message, &window));
                 let conversation = self.conversation(model.place);
                 open = output.map(|output| conversation.calls_of(&output)).unwrap_or_default();
@@ -181,7 +194,6 @@ impl Teller<'_, '_> {
                 }
             }
             if message.speaks() {
-                let known = repeated.get(index).cloned().flatten();
                 let prompt = known.or_else(|| self.prompt(model.place, index, message));
                 if message.role == Voice::User {
                     window.trigger = prompt.or(window.trigger);
@@ -191,42 +203,6 @@ impl Teller<'_, '_> {
             }
         }
         window
-    }
-
-    /// For each message, the prompt that it repeats. Histories are compared from their ends: the last
-    /// time that words occur is the last time that they were said. What comes after everything else is
-    /// new, unless it was told in this trace.
-    fn repeated_prompts(&mut self, model: &ModelCall, seen: &Seen<'_>) -> Vec<Option<RecordId>> {
-        let trace_id = seen.span.trace_id.clone();
-        let conversation = self.conversation(model.place);
-        let is_history = |message: &Message| {
-            message.role == Voice::Assistant
-                || message.parts.iter().any(|part| matches!(part, Part::Result(_)))
-        };
-        let last = model.input.iter().rposition(is_history);
-        let mut taken: Vec<&RecordId> = Vec::new();
-        let mut found = vec![None; model.input.len()];
-        for (index, message) in model.input.iter().enumerate().rev() {
-            if message.role == Voice::Assistant || !message.speaks() {
-                continue;
-            }
-            let words = message.text().map(|text| known::words(&text));
-            let system = message.role != Voice::User;
-            let trailing = !system && last.is_none_or(|last| index > last);
-            let fits = |said: &&known::Said| {
-                said.words == words
-                    && said.system == system
-                    && !(trailing && said.trace.as_ref() != Some(&trace_id))
-                    && !taken.contains(&&said.id)
-            };
-            if let Some(said) = conversation.prompts.iter().rev().find(fits) {
-                taken.push(&said.id);
-                if let Some(found) = found.get_mut(index) {
-                    *found = Some(said.id.clone());
-                }
-            }
-        }
-        found
     }
 
     /// Tells a prompt.
@@ -302,7 +278,7 @@ impl Teller<'_, '_> {
                     .is_some_and(|call| call.call_id.as_deref() == Some(id))
             };
             let near = open.iter().copied().find(fits);
-            near.or_else(|| (0..conversation.calls.len()).rev().find(fits))
+            near.or_else(|| conversation.latest_call(id))
         });
         let by_name = || {
             let fits = |place: &&usize| {
@@ -425,17 +401,31 @@ impl Teller<'_, '_> {
         self.tell(at, data, content, (&causes, window.inferred))
     }
 
-    /// Documents that were looked for in this trace before a model call.
+    /// Documents that were looked for in this trace before a model call: the latest, as many as an
+    /// output may name.
     fn retrievals(&mut self, place: usize, seen: &Seen<'_>) -> Vec<RecordId> {
         let before = seen.span.start_ns;
         let session = session_of(self.trace, place, self.sender);
         let trace = self.trace;
-        let sender = self.sender;
-        let found = (0..trace.seen.len()).filter(|place| {
-            trace.role(*place) == Some(Role::Retrieval)
-                && trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before)
-                && session_of(trace, *place, sender) == session
-        });
-        found.filter_map(|place| self.retrieval(place)).collect()
+        let ended =
+            |place: &usize| trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before);
+        let looked: Vec<usize> = self
+            .retrievals
+            .iter()
+            .rev()
+            .filter(|(place, of)| *of == session && ended(place))
+            .map(|(place, _)| *place)
+            .take(INFORMED_MAX)
+            .collect();
+        looked.into_iter().rev().filter_map(|place| self.retrieved(place)).collect()
+    }
+
+    fn retrieved(&mut self, place: usize) -> Option<RecordId> {
+        if let Some(told) = self.retrieved.get(&place) {
+            return Some(told.clone());
+        }
+        let told = self.retrieval(place)?;
+        self.retrieved.insert(place, told.clone());
+        Some(told)
     }
 }

@@ -172,7 +172,8 @@ impl Teller<'_, '_> {
         causes: &[Cause],
     ) -> Option<RecordId> {
         let id = event.id(part)?;
-        if self.talk(event).has(&id) {
+        let producer = self.sender.producer.as_str();
+        if self.talk(event).has(&id, producer) {
             return Some(id);
         }
         let mut told = Draft::new(data, draft::time(event.log.time_ns)?);

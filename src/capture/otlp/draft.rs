@@ -63,6 +63,17 @@ pub(super) fn name<const MAX: usize>(text: &str) -> Option<Text<MAX>> {
     Text::checked(&short)
 }
 
+/// As much of a text as a content part keeps.
+pub(super) fn kept(text: &str) -> &str {
+    let fits = text.len() <= TEXT_BYTES_MAX
+        || canonical(&Value::from(text)).is_some_and(|(_, bytes)| bytes <= CONTENT_PART_BYTES_MAX);
+    if fits { text } else { beginning(text) }
+}
+
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default()
+}
+
 /// Content, and whether all of it is there.
 pub(super) struct Parts {
     parts: Vec<(String, Json)>,
@@ -83,9 +94,7 @@ impl Parts {
         let json = fits.unwrap_or_else(|| {
             self.cut = true;
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let end =
-                (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-            Json::from_value(Value::from(text.get(..end.unwrap_or(0)).unwrap_or_default()))
+            Json::from_value(Value::from(beginning(&text)))
         });
         self.parts.push((name.to_owned(), json));
     }

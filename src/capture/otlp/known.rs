@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::draft;
 use super::item::{SpanId, TraceId};
-use super::messages::{Call, Message, Voice};
 use crate::canon;
 use crate::canon::digest::sha256;
 use crate::record::data::PromptRole;
-use crate::record::{Data, Draft, RecordId, Rel};
+use crate::record::{Captured, Data, Draft, RecordId, Rel};
 
 /// What is known of sessions: a fold over their records, in the order of the log. It decides which
 /// messages of a repeated history are new, and which record a tool call already has.
@@ -50,11 +50,19 @@ impl Known {
 /// recognise them when they are repeated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conversation {
-    ids: BTreeSet<String>,
+    /// Every record, and the producer that it stands under.
+    ids: BTreeMap<String, Option<String>>,
     pub(super) prompts: Vec<Said>,
     pub(super) outputs: Vec<Said>,
     pub(super) calls: Vec<Invoked>,
+    /// The prompts that say the same, of all traces and of each.
+    pub(super) same_prompts: BTreeMap<(SameWords, Option<TraceId>), BTreeSet<usize>>,
+    /// The outputs that a message may be recognised by one thing to repeat.
+    pub(super) marks: BTreeMap<Mark, BTreeSet<usize>>,
+    by_output: BTreeMap<String, usize>,
     by_id: BTreeMap<String, usize>,
+    /// The latest call with an id.
+    by_call_id: BTreeMap<String, usize>,
     by_span: BTreeMap<(TraceId, SpanId), usize>,
     /// What an answer that comes next would answer: the latest prompt or result.
     pub(super) latest: Option<RecordId>,
@@ -65,12 +73,29 @@ pub(super) struct Conversation {
 /// Words, recognisable.
 pub(super) type Words = [u8; 32];
 
+/// What a prompt says, if the words are known, and whether the operator says it.
+pub(super) type SameWords = (Option<Words>, bool);
+
+/// Something that an output is recognised by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    /// A call with its id, its tool and its arguments.
+    Call(String, String, Option<Words>),
+    Words(Words),
+    /// The id of a call.
+    CallId(String),
+    /// A tool and its arguments.
+    Given(String, Option<Words>),
+}
+
 /// A prompt or an output.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     pub(super) id: RecordId,
-    /// What it says, if the words are known.
-    pub(super) words: Option<Words>,
+    /// Its place among all records of the session.
+    pub(super) order: usize,
+    /// Whether it had words that nobody knows any more: they were erased, or are redacted.
+    pub(super) gone: bool,
     /// Whether it is what the operator says, and not the user.
     pub(super) system: bool,
     pub(super) trace: Option<TraceId>,
@@ -84,15 +109,14 @@ pub(super) struct Invoked {
     pub(super) id: RecordId,
     pub(super) call_id: Option<String>,
     pub(super) tool: String,
-    pub(super) arguments: Option<Words>,
     pub(super) span: Option<(TraceId, SpanId)>,
     /// What it gave back.
     pub(super) result: Option<RecordId>,
 }
 
-/// What words are recognised by.
+/// What words are recognised by: by as much of them as a record keeps.
 pub(super) fn words(text: &str) -> Words {
-    sha256(&[text.trim().as_bytes()])
+    sha256(&[draft::kept(text).trim().as_bytes()])
 }
 
 /// What arguments are recognised by.
@@ -101,21 +125,22 @@ pub(super) fn arguments(value: &Value) -> Option<Words> {
 }
 
 impl Conversation {
-    pub(super) fn has(&self, id: &str) -> bool {
-        self.ids.contains(id)
+    /// Whether a producer's record is there. One that somebody else wrote under the id is not it: the
+    /// ledger says so.
+    pub(super) fn has(&self, id: &str, producer: &str) -> bool {
+        self.ids.get(id).is_some_and(|of| of.as_deref() == Some(producer))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "of most kinds nothing is recognised")]
     pub(super) fn note(&mut self, record: &Draft) {
         let Some(id) = record.id.clone() else { return };
-        if !self.ids.insert(id.to_string()) {
+        if self.ids.contains_key(id.as_str()) {
             return;
         }
+        let order = self.ids.len();
+        let producer = record.source.as_ref().map(|source| source.producer.to_string());
+        self.ids.insert(id.to_string(), producer);
         let trace = record.trace.as_ref().map(|trace| trace.trace_id.clone());
-        let text = || {
-            let text = record.content.get("text")?.as_value().as_str()?;
-            Some(words(text))
-        };
         let cause =
             |rel| record.causes.iter().find(|cause| cause.rel == rel).map(|cause| cause.id.clone());
         match &record.data {
@@ -125,43 +150,49 @@ impl Conversation {
                     self.latest = Some(id.clone());
                     self.results.clear();
                 }
-                self.prompts.push(Said { id, words: text(), system, trace, calls: Vec::new() });
+                let (words, gone) = recognisable(record);
+                for trace in [None, trace.clone()] {
+                    let same = self.same_prompts.entry(((words, system), trace)).or_default();
+                    same.insert(self.prompts.len());
+                }
+                self.prompts.push(Said { id, order, gone, system, trace, calls: Vec::new() });
             }
             Data::ModelOutput(_) => {
-                self.outputs.push(Said {
-                    id,
-                    words: text(),
-                    system: false,
-                    trace,
-                    calls: Vec::new(),
-                });
+                let (words, gone) = recognisable(record);
+                if let Some(words) = words {
+                    self.mark(Mark::Words(words), self.outputs.len());
+                }
+                self.by_output.insert(id.to_string(), self.outputs.len());
+                let system = false;
+                self.outputs.push(Said { id, order, gone, system, trace, calls: Vec::new() });
             }
             Data::ToolInvocation(invocation) => {
+                let call_id = invocation.call_id.as_ref().map(ToString::to_string);
+                let tool = invocation.tool.to_string();
+                let given = record.content.get("arguments");
+                let arguments = given.and_then(|given| arguments(given.as_value()));
                 let output = cause(Rel::TriggeredBy);
-                let said =
-                    self.outputs.iter_mut().rev().find(|said| Some(&said.id) == output.as_ref());
-                if let Some(said) = said {
+                let output = output.and_then(|output| self.by_output.get(output.as_str()).copied());
+                if let Some((place, said)) =
+                    output.and_then(|place| Some((place, self.outputs.get_mut(place)?)))
+                {
                     said.calls.push(self.calls.len());
+                    if let Some(call_id) = call_id.clone() {
+                        self.mark(Mark::Call(call_id.clone(), tool.clone(), arguments), place);
+                        self.mark(Mark::CallId(call_id), place);
+                    }
+                    self.mark(Mark::Given(tool.clone(), arguments), place);
                 }
                 self.by_id.insert(id.to_string(), self.calls.len());
-                if let Some(trace) = &record.trace {
-                    let span = (trace.trace_id.clone(), trace.span_id.clone());
+                if let Some(call_id) = call_id.clone() {
+                    self.by_call_id.insert(call_id, self.calls.len());
+                }
+                let span = record.trace.as_ref();
+                let span = span.map(|trace| (trace.trace_id.clone(), trace.span_id.clone()));
+                if let Some(span) = span.clone() {
                     self.by_span.insert(span, self.calls.len());
                 }
-                self.calls.push(Invoked {
-                    id,
-                    call_id: invocation.call_id.as_ref().map(ToString::to_string),
-                    tool: invocation.tool.to_string(),
-                    arguments: record
-                        .content
-                        .get("arguments")
-                        .and_then(|of| arguments(of.as_value())),
-                    span: record
-                        .trace
-                        .as_ref()
-                        .map(|trace| (trace.trace_id.clone(), trace.span_id.clone())),
-                    result: None,
-                });
+                self.calls.push(Invoked { id, call_id, tool, span, result: None });
             }
             Data::ToolResult(_) => {
                 let completed = cause(Rel::Completes);
@@ -196,60 +227,37 @@ impl Conversation {
         self.calls.get(*self.by_span.get(span)?)
     }
 
+    /// The latest call with an id.
+    pub(super) fn latest_call(&self, call_id: &str) -> Option<usize> {
+        self.by_call_id.get(call_id).copied()
+    }
+
     /// The calls that an output asked for.
     pub(super) fn calls_of(&self, output: &RecordId) -> Vec<usize> {
-        let said = self.outputs.iter().rev().find(|said| said.id == *output);
+        let said = self.place_of(output.as_str()).and_then(|place| self.outputs.get(place));
         said.map(|said| said.calls.clone()).unwrap_or_default()
     }
 
-    /// For each message of a history, the output that it repeats, of those before one that may be told
-    /// already. Both are compared from their ends, and keep their order: ids of calls are used again,
-    /// words are said again, and histories are cut at their beginning.
-    pub(super) fn repeated(&self, history: &[Message], own: &str) -> Vec<Option<RecordId>> {
-        let told = self.outputs.iter().rposition(|said| *said.id == *own);
-        let mut before = told.unwrap_or(self.outputs.len());
-        let mut found = vec![None; history.len()];
-        for (index, message) in history.iter().enumerate().rev() {
-            if message.role != Voice::Assistant {
-                continue;
-            }
-            let Some(place) = self.repeats(message, before) else { continue };
-            // Some write one output down as several messages, one after the other.
-            let goes_on = index.checked_sub(1).and_then(|index| history.get(index));
-            let goes_on = goes_on.is_some_and(|message| message.role == Voice::Assistant);
-            before = place + usize::from(goes_on);
-            if let (Some(found), Some(said)) = (found.get_mut(index), self.outputs.get(place)) {
-                *found = Some(said.id.clone());
-            }
-        }
-        found
+    /// The place of an output among the outputs.
+    pub(super) fn place_of(&self, output: &str) -> Option<usize> {
+        self.by_output.get(output).copied()
     }
 
-    /// The latest output before a place that a message repeats: by its calls and their ids, by its words,
-    /// by ids alone, by calls alone.
-    fn repeats(&self, message: &Message, before: usize) -> Option<usize> {
-        let outputs = self.outputs.get(..before)?;
-        let words = message.text().map(|text| words(&text));
-        let calls: Vec<_> = message
-            .calls()
-            .map(|call| (call, call.arguments.as_ref().and_then(arguments)))
-            .collect();
-        let asked = |said: &Said, same: &dyn Fn(&Invoked, &Call, Option<Words>) -> bool| {
-            let known = || said.calls.iter().filter_map(|place| self.calls.get(*place));
-            calls.iter().any(|(call, given)| known().any(|known| same(known, call, *given)))
-        };
-        let id = |known: &Invoked, call: &Call| call.id.is_some() && known.call_id == call.id;
-        let given = |known: &Invoked, call: &Call, given: Option<Words>| {
-            known.tool == call.name && known.arguments == given
-        };
-        let exact = outputs.iter().rposition(|said| {
-            asked(said, &|known, call, words| id(known, call) && given(known, call, words))
-        });
-        exact
-            .or_else(|| outputs.iter().rposition(|said| words.is_some() && said.words == words))
-            .or_else(|| {
-                outputs.iter().rposition(|said| asked(said, &|known, call, _| id(known, call)))
-            })
-            .or_else(|| outputs.iter().rposition(|said| asked(said, &given)))
+    fn mark(&mut self, mark: Mark, output: usize) {
+        self.marks.entry(mark).or_default().insert(output);
     }
+}
+
+/// The marker that stands in place of a secret.
+const REDACTED: &str = "[redacted:";
+
+/// What a prompt or an output says, and whether that is not known any more although it was.
+fn recognisable(record: &Draft) -> (Option<Words>, bool) {
+    let text = record.content.get("text").and_then(|text| text.as_value().as_str());
+    if let Some(text) = text {
+        let redacted = text.contains(REDACTED);
+        return ((!redacted).then(|| words(text)), redacted);
+    }
+    let captured = record.source.as_ref().and_then(|source| source.captured);
+    (None, record.content.is_empty() && captured != Some(Captured::Absent))
 }

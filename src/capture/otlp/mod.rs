@@ -13,6 +13,7 @@ mod decode_json;
 mod decode_protobuf;
 mod draft;
 pub mod encode;
+mod history;
 mod item;
 mod known;
 pub mod mapping;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::assemble::session_of;
+use super::item::Sender;
 use super::known;
 use super::mapping::{Field, Role};
 use super::messages::{Call, Message, is_captured};
@@ -40,26 +42,26 @@ pub(super) struct Asked {
 }
 
 impl Plan {
-    pub(super) fn new(trace: &Trace<'_>) -> Self {
+    pub(super) fn new(trace: &Trace<'_>, sender: &Sender) -> Self {
         let mut models = model_calls(trace);
         let mut orphans = Vec::new();
-        let tools = tool_spans(trace);
+        let mut free = Free::new(trace, sender, &models);
         let mut left = Vec::new();
         // Ids first, so that no run takes by its name what another has by its id.
-        for place in tools {
-            let id = trace.seen.get(place).and_then(Seen::call_id);
-            let start = start(trace, place);
-            let asked = id.as_deref().and_then(|id| by_id(&mut models, trace, id, start));
-            match asked {
+        for place in tool_spans(trace) {
+            match free.by_id(place).and_then(|found| asked(&mut models, found)) {
                 Some(asked) => asked.span = Some(place),
                 None => left.push(place),
             }
         }
+        free.name(&models);
         for place in left {
-            if let Some(asked) = by_name(&mut models, trace, place) {
+            if let Some(found) = free.by_name(place)
+                && let Some(asked) = asked(&mut models, found)
+            {
                 asked.span = Some(place);
                 asked.inferred = true;
-            } else if let Some(model) = nearest(trace, &models, place) {
+            } else if let Some(model) = free.nearest(&models, place) {
                 if let Some(model) = models.get_mut(model) {
                     model.calls.push(Asked::of_run(trace, place));
                 }
@@ -68,6 +70,112 @@ impl Plan {
             }
         }
         Self { models, orphans }
+    }
+}
+
+/// A call by the place of its model call among the model calls, and its own place there.
+type At = (usize, usize);
+
+fn asked(models: &mut [ModelCall], (model, number): At) -> Option<&mut Asked> {
+    models.get_mut(model)?.calls.get_mut(number)
+}
+
+/// The calls of which no run was found yet. A run belongs to a call of its own session.
+struct Free<'a> {
+    trace: &'a Trace<'a>,
+    /// The session of each span.
+    sessions: Vec<String>,
+    /// When each model call began, in order.
+    starts: Vec<u64>,
+    /// The model calls of each session.
+    models: BTreeMap<String, Vec<usize>>,
+    by_id: BTreeMap<(String, String), Vec<At>>,
+    /// By session and tool: for each model call the calls, and what they were given.
+    by_name: BTreeMap<(String, String), BTreeMap<usize, BTreeMap<usize, Option<known::Words>>>>,
+}
+
+impl<'a> Free<'a> {
+    fn new(trace: &'a Trace<'a>, sender: &Sender, models: &[ModelCall]) -> Self {
+        let sessions = (0..trace.seen.len()).map(|place| session_of(trace, place, sender));
+        let mut free = Self {
+            trace,
+            sessions: sessions.collect(),
+            starts: models.iter().map(|model| start(trace, model.place)).collect(),
+            models: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+        };
+        for (place, model) in models.iter().enumerate() {
+            let session = free.session(model.place);
+            free.models.entry(session.clone()).or_default().push(place);
+            for (number, Asked { call, .. }) in model.calls.iter().enumerate() {
+                if let Some(id) = &call.id {
+                    let same = free.by_id.entry((session.clone(), id.clone())).or_default();
+                    same.push((place, number));
+                }
+            }
+        }
+        free
+    }
+
+    /// Finds what is left by the names of the tools.
+    fn name(&mut self, models: &[ModelCall]) {
+        for (place, model) in models.iter().enumerate() {
+            let session = self.session(model.place);
+            let left = model.calls.iter().enumerate().filter(|(_, asked)| asked.span.is_none());
+            for (number, Asked { call, .. }) in left {
+                let same = self.by_name.entry((session.clone(), call.name.clone())).or_default();
+                let given = call.arguments.as_ref().and_then(known::arguments);
+                same.entry(place).or_default().insert(number, given);
+            }
+        }
+    }
+
+    fn session(&self, place: usize) -> String {
+        self.sessions.get(place).cloned().unwrap_or_default()
+    }
+
+    /// How many model calls began before a run, or with it.
+    fn before(&self, run: usize) -> usize {
+        let at = start(self.trace, run);
+        self.starts.partition_point(|start| *start <= at)
+    }
+
+    /// The call with the run's id. Where ids are used again the latest counts that was asked for before.
+    fn by_id(&mut self, run: usize) -> Option<At> {
+        let id = self.trace.seen.get(run).and_then(Seen::call_id)?;
+        let before = self.before(run);
+        let same = self.by_id.get_mut(&(self.sessions.get(run)?.clone(), id))?;
+        let latest = same.partition_point(|(model, _)| *model < before).checked_sub(1)?;
+        Some(same.remove(latest))
+    }
+
+    /// The call of the run's tool, of the latest model call before the run: with the same arguments if
+    /// there is one, else the first.
+    fn by_name(&mut self, run: usize) -> Option<At> {
+        let own = own_call(self.trace, run);
+        let given = own.arguments.as_ref().and_then(known::arguments);
+        let before = self.before(run);
+        let same = self.by_name.get_mut(&(self.sessions.get(run)?.clone(), own.name))?;
+        let (model, calls) = same.range_mut(..before).next_back()?;
+        let model = *model;
+        let exact = calls.iter().find(|(_, words)| given.is_some() && **words == given);
+        let number = *exact.or_else(|| calls.iter().next())?.0;
+        calls.remove(&number);
+        if calls.is_empty() {
+            same.remove(&model);
+        }
+        Some((model, number))
+    }
+
+    /// The latest model call that began before a tool that nobody is known to have asked for, and did
+    /// not say what it asked for.
+    fn nearest(&self, models: &[ModelCall], run: usize) -> Option<usize> {
+        let of_session = self.models.get(self.sessions.get(run)?)?;
+        let before = self.before(run);
+        let latest = of_session.partition_point(|model| *model < before).checked_sub(1)?;
+        let found = *of_session.get(latest)?;
+        models.get(found).filter(|model| !is_captured(&model.output)).map(|_| found)
     }
 }
 
@@ -167,54 +275,4 @@ fn tool_spans(trace: &Trace<'_>) -> Vec<usize> {
             outer.is_none_or(|outer| name(outer) != name(*place))
         })
         .collect()
-}
-
-/// The call with this id that no span was found for yet. Where ids are used again the latest counts
-/// that was asked for before.
-fn by_id<'a>(
-    models: &'a mut [ModelCall],
-    trace: &Trace<'_>,
-    id: &str,
-    before: u64,
-) -> Option<&'a mut Asked> {
-    let fits = |asked: &&mut Asked| asked.span.is_none() && asked.call.id.as_deref() == Some(id);
-    models
-        .iter_mut()
-        .filter(|model| start(trace, model.place) <= before)
-        .flat_map(|model| model.calls.iter_mut())
-        .filter(fits)
-        .last()
-}
-
-/// The call with the tool's name that no span was found for yet, of the latest model call before the
-/// tool ran: with the same arguments if there is one, else the first.
-fn by_name<'a>(
-    models: &'a mut [ModelCall],
-    trace: &Trace<'_>,
-    place: usize,
-) -> Option<&'a mut Asked> {
-    let own = own_call(trace, place);
-    let given = own.arguments.as_ref().and_then(known::arguments);
-    let before = start(trace, place);
-    let free = |asked: &Asked| asked.span.is_none() && asked.call.name == own.name;
-    let model = models
-        .iter_mut()
-        .filter(|model| start(trace, model.place) <= before)
-        .filter(|model| model.calls.iter().any(free))
-        .last()?;
-    let same = |asked: &Asked| asked.call.arguments.as_ref().and_then(known::arguments) == given;
-    let exact = model.calls.iter().position(|asked| free(asked) && given.is_some() && same(asked));
-    let found = exact.or_else(|| model.calls.iter().position(free))?;
-    model.calls.get_mut(found)
-}
-
-/// The latest model call that began before a tool that nobody is known to have asked for, and did not
-/// say what it asked for.
-fn nearest(trace: &Trace<'_>, models: &[ModelCall], place: usize) -> Option<usize> {
-    let before = start(trace, place);
-    let silent = |model: &ModelCall| !is_captured(&model.output);
-    models
-        .iter()
-        .rposition(|model| start(trace, model.place) <= before)
-        .filter(|found| models.get(*found).is_some_and(silent))
 }

@@ -17,7 +17,7 @@ use crate::record::text::{Any, ExternalId};
 use crate::record::{Agent, Captured, Cause, Data, Draft, RecordId, Rel, Session, Source, User};
 
 /// The most records of its window that an output names. More would not fit into an entry.
-const INFORMED_MAX: usize = 200;
+pub(super) const INFORMED_MAX: usize = 200;
 
 /// Where records made of telemetry say that they come from.
 const FORMAT: &str = "otlp";
@@ -36,7 +36,8 @@ impl Teller<'_, '_> {
     ) -> Option<RecordId> {
         let seen = self.trace.seen.get(place)?;
         let id = draft::id(&seen.span.trace_id, &seen.span.span_id, part)?;
-        if self.conversation(place).has(&id) {
+        let producer = self.sender.producer.as_str();
+        if self.conversation(place).has(&id, producer) {
             return Some(id);
         }
         let mut told = Draft::new(data, draft::time(at_ns)?);
@@ -328,7 +329,10 @@ pub(super) fn words_of(message: &Message, content: &mut Parts) {
 pub(super) fn causes(trigger: Option<&RecordId>, results: &[RecordId]) -> Vec<Cause> {
     let mut informed: Vec<&RecordId> = Vec::new();
     for id in results.iter().rev() {
-        if Some(id) != trigger && !informed.contains(&id) && informed.len() < INFORMED_MAX {
+        if informed.len() == INFORMED_MAX {
+            break;
+        }
+        if Some(id) != trigger && !informed.contains(&id) {
             informed.push(id);
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::record::{Draft, Event, Kind};
 
+mod again;
 mod others;
 
 use others::coding;

@@ -8,6 +8,7 @@ use super::item::{Attributes, Item, Log, Span, SpanId, SpanKind, What};
 use super::mapping::{Field, Role};
 use super::messages::{self, Answer, Message, Part, Voice};
 use super::read;
+use crate::canon::digest::sha256;
 
 /// The event that carries messages in today's conventions, on a span or as a log record.
 const DETAILS: &str = "gen_ai.client.inference.operation.details";
@@ -76,12 +77,14 @@ impl<'a> Trace<'a> {
             })
             .collect();
         let mut stray: Vec<(&Attributes, &Log)> = Vec::new();
+        let mut met = BTreeSet::new();
         for (log, resource) in logs {
+            if !met.insert(sha256(&[format!("{log:?}").as_bytes()])) {
+                continue;
+            }
             let place = log.span_id.as_ref().and_then(|id| places.get(id));
             match place.and_then(|place| seen.get_mut(*place)) {
-                Some(seen) if !seen.logs.contains(&log) => seen.logs.push(log),
-                Some(_) => {}
-                None if stray.iter().any(|(_, other)| *other == log) => {}
+                Some(seen) => seen.logs.push(log),
                 None => stray.push((resource, log)),
             }
         }
