@@ -152,11 +152,11 @@ impl Teller<'_, '_> {
     /// Tells a model call, and what came of it.
     fn model(&mut self, model: &ModelCall) {
         let Some(seen) = self.trace.seen.get(model.place) else { return };
-        let silent = model.input.is_empty();
-        if silent {
+        let input = model.input(self.trace);
+        if input.is_empty() {
             self.settle(seen.span.start_ns);
         }
-        let mut window = self.window(model, seen);
+        let mut window = self.window(model, &input, seen);
         if window.trigger.is_none() {
             window = self.guess(model.place, seen);
         }
@@ -169,14 +169,14 @@ impl Teller<'_, '_> {
     }
 
     /// Walks through what went into a model: tells what is new, and finds what is known.
-    fn window(&mut self, model: &ModelCall, seen: &Seen<'_>) -> Window {
+    fn window(&mut self, model: &ModelCall, input: &[Message], seen: &Seen<'_>) -> Window {
         let own = draft::id(&seen.span.trace_id, &seen.span.span_id, "o");
         let own = own.as_ref().map_or("", RecordId::as_str);
         let conversation = self.conversation(model.place);
-        let repeated = conversation.repeated(&model.input, own, &seen.span.trace_id);
+        let repeated = conversation.repeated(input, own, &seen.span.trace_id);
         let mut window = Window { inferred: repeated.inferred, ..Window::default() };
         let mut open: Vec<usize> = Vec::new();
-        for (index, message) in model.input.iter().enumerate() {
+        for (index, message) in input.iter().enumerate() {
             let known = repeated.records.get(index).cloned().flatten();
             if message.role == Voice::Assistant {
                 let output = known.or_else(|| self.heard(model.place, index, message, &window));

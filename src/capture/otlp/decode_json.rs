@@ -7,15 +7,23 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value};
 
 use super::decode::{
-    DEPTH_MAX, DecodeError, From, RawAttributes, RawEvent, RawLog, RawSpan, Signal, Taking, double,
-    integer,
+    DEPTH_MAX, DecodeError, From, RawAttributes, RawEvent, RawLog, RawSpan, Signal, Taking,
+    VALUES_MAX, double, integer,
 };
 use super::item::Scope;
+use super::read::values_of;
+
+/// The most values of JSON that a post is: each attribute takes four of them.
+const JSON_VALUES_MAX: usize = 4 * VALUES_MAX;
 
 type Read<T> = Result<T, DecodeError>;
 
 /// `ExportTraceServiceRequest` or `ExportLogsServiceRequest`.
 pub(super) fn read(signal: Signal, post: &[u8], to: &mut Taking) -> Read<()> {
+    // What nobody knows takes memory too.
+    if values_of(post) > JSON_VALUES_MAX {
+        return Err(DecodeError::TooMany);
+    }
     let post: Value = serde_json::from_slice(post).map_err(|_| DecodeError::Malformed)?;
     let (groups, scopes, items) = match signal {
         Signal::Traces => ("resourceSpans", "scopeSpans", "spans"),

@@ -24,7 +24,6 @@ pub(super) struct ModelCall {
     pub(super) place: usize,
     /// A span within it that tells of the same call.
     pub(super) inner: Option<usize>,
-    pub(super) input: Vec<Message>,
     pub(super) output: Vec<Message>,
     /// The tools that it asked for, in its order, and after them those that it must have asked for.
     pub(super) calls: Vec<Asked>,
@@ -228,7 +227,9 @@ fn model_calls(trace: &Trace<'_>) -> Vec<ModelCall> {
     if found.is_empty() {
         let agents = places(trace, Role::Agent).map(|place| model_call(trace, place, None));
         found.extend(
-            agents.filter(|call| is_captured(&call.input) && is_captured(&call.output)).take(1),
+            agents
+                .filter(|call| is_captured(&call.input(trace)) && is_captured(&call.output))
+                .take(1),
         );
     }
     found
@@ -239,25 +240,33 @@ fn places<'t>(trace: &'t Trace<'t>, role: Role) -> impl Iterator<Item = usize> +
 }
 
 fn model_call(trace: &Trace<'_>, place: usize, inner: Option<usize>) -> ModelCall {
-    let told: Vec<_> =
-        std::iter::once(place).chain(inner).filter_map(|place| trace.seen.get(place)).collect();
-    let best = |all: Vec<Vec<Message>>| {
-        let best = all.iter().position(|messages| is_captured(messages));
-        let best = best.or_else(|| all.iter().position(|messages| !messages.is_empty()));
-        best.and_then(|best| all.into_iter().nth(best)).unwrap_or_default()
-    };
-    let output = best(told.iter().map(|seen| seen.output()).collect());
+    let output = best(trace, place, inner, Seen::output);
     let calls = output
         .iter()
         .flat_map(Message::calls)
         .map(|call| Asked { call: call.clone(), span: None, inferred: false, is_guess: false })
         .collect();
-    ModelCall {
-        place,
-        inner,
-        input: best(told.iter().map(|seen| seen.input()).collect()),
-        output,
-        calls,
+    ModelCall { place, inner, output, calls }
+}
+
+/// What the spans of a call say that says most.
+fn best<'t>(
+    trace: &Trace<'t>,
+    place: usize,
+    inner: Option<usize>,
+    says: impl Fn(&Seen<'t>) -> Vec<Message>,
+) -> Vec<Message> {
+    let told = std::iter::once(place).chain(inner).filter_map(|place| trace.seen.get(place));
+    let all: Vec<Vec<Message>> = told.map(says).collect();
+    let best = all.iter().position(|messages| is_captured(messages));
+    let best = best.or_else(|| all.iter().position(|messages| !messages.is_empty()));
+    best.and_then(|best| all.into_iter().nth(best)).unwrap_or_default()
+}
+
+impl ModelCall {
+    /// What went in. It is read when it is needed: histories are long, and every call repeats one.
+    pub(super) fn input(&self, trace: &Trace<'_>) -> Vec<Message> {
+        best(trace, self.place, self.inner, Seen::input)
     }
 }
 

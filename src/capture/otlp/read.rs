@@ -101,13 +101,33 @@ pub(super) fn opened(value: Value) -> Value {
     value.as_str().and_then(parsed).unwrap_or(value)
 }
 
+/// The most values of a JSON text that is taken apart. One that has more stays a text: it would take
+/// many times its length in memory.
+const VALUES_MAX: usize = 100_000;
+
 /// The array or object that a text is the JSON of.
 pub(super) fn parsed(text: &str) -> Option<Value> {
     let start = text.trim_start().as_bytes().first().copied();
-    if !matches!(start, Some(b'[' | b'{')) {
+    if !matches!(start, Some(b'[' | b'{')) || values_of(text.as_bytes()) > VALUES_MAX {
         return None;
     }
     serde_json::from_str(text).ok()
+}
+
+/// How many values a JSON text can have at most: each of them is opened, or comes after one that is, or
+/// after a comma.
+pub(super) fn values_of(json: &[u8]) -> usize {
+    let (mut values, mut quoted, mut escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' | b',' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -156,8 +156,9 @@ fn a_record_that_somebody_else_wrote_under_the_id_is_not_this_one() {
 #[test]
 fn a_long_history_of_the_same_words_takes_no_longer_than_another() {
     let many = 20_000;
-    let same = vec![said("user", "a"); many];
-    let turns: Vec<_> = (0..many).map(|at| said(["user", "assistant"][at % 2], "a")).collect();
+    let says = |role: &str| json!({ "role": role, "content": "a" });
+    let same = vec![says("user"); many];
+    let turns: Vec<_> = (0..many).map(|at| says(["user", "assistant"][at % 2])).collect();
     let mut known = Known::default();
     let items = [
         root(1),
@@ -169,4 +170,30 @@ fn a_long_history_of_the_same_words_takes_no_longer_than_another() {
     let told = tell(&items, &mut known);
     assert!(told.len() > many, "{}", told.len());
     assert!(tell(&items, &mut known).is_empty());
+}
+
+#[test]
+fn json_of_very_many_values_stays_the_text_that_it_is() {
+    let many = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(","));
+    for (count, is_text) in [(1_000, false), (60_000, true)] {
+        let text = many(count);
+        let told = json!({ "gen_ai.tool.call.id": "c", "gen_ai.tool.call.arguments": text, "gen_ai.tool.call.result": "ok" });
+        let drafts = tell(&[root(1), tool(1, 3, (10, 20), "pay", &told)], &mut Known::default());
+        let invocation = &of(&drafts, Kind::ToolInvocation)[0];
+        let given = &invocation["content"]["arguments"];
+        assert!(given.as_str() == is_text.then_some(&*text), "{count}");
+    }
+    let commas = json!({ "x": ",".repeat(200_000), "y": "\\\"[," }).to_string();
+    assert_eq!(
+        crate::capture::otlp::read::values_of(commas.as_bytes()),
+        3,
+        "in a text they are none"
+    );
+    let unknown = format!(r#"{{"x":{}}}"#, many(1_000_000));
+    let read = crate::capture::otlp::decode(
+        crate::capture::otlp::Signal::Traces,
+        crate::capture::otlp::Encoding::Json,
+        unknown.as_bytes(),
+    );
+    assert_eq!(read.unwrap_err(), crate::capture::otlp::DecodeError::TooMany);
 }
