@@ -409,7 +409,7 @@ impl Teller<'_, '_> {
         let trace = self.trace;
         let ended =
             |place: &usize| trace.seen.get(*place).is_some_and(|other| other.span.end_ns <= before);
-        let looked: Vec<usize> = self
+        let mut looked: Vec<usize> = self
             .retrievals
             .iter()
             .rev()
@@ -417,7 +417,8 @@ impl Teller<'_, '_> {
             .map(|(place, _)| *place)
             .take(INFORMED_MAX)
             .collect();
-        looked.into_iter().rev().filter_map(|place| self.retrieved(place)).collect()
+        looked.reverse();
+        looked.into_iter().filter_map(|place| self.retrieved(place)).collect()
     }
 
     fn retrieved(&mut self, place: usize) -> Option<RecordId> {

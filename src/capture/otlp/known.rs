@@ -8,7 +8,7 @@ use super::draft;
 use super::item::{SpanId, TraceId};
 use crate::canon;
 use crate::canon::digest::sha256;
-use crate::record::data::PromptRole;
+use crate::record::data::{PromptRole, ToolInvocation};
 use crate::record::{Captured, Data, Draft, RecordId, Rel};
 
 /// What is known of sessions: a fold over their records, in the order of the log. It decides which
@@ -167,32 +167,8 @@ impl Conversation {
                 self.outputs.push(Said { id, order, gone, system, trace, calls: Vec::new() });
             }
             Data::ToolInvocation(invocation) => {
-                let call_id = invocation.call_id.as_ref().map(ToString::to_string);
-                let tool = invocation.tool.to_string();
-                let given = record.content.get("arguments");
-                let arguments = given.and_then(|given| arguments(given.as_value()));
                 let output = cause(Rel::TriggeredBy);
-                let output = output.and_then(|output| self.by_output.get(output.as_str()).copied());
-                if let Some((place, said)) =
-                    output.and_then(|place| Some((place, self.outputs.get_mut(place)?)))
-                {
-                    said.calls.push(self.calls.len());
-                    if let Some(call_id) = call_id.clone() {
-                        self.mark(Mark::Call(call_id.clone(), tool.clone(), arguments), place);
-                        self.mark(Mark::CallId(call_id), place);
-                    }
-                    self.mark(Mark::Given(tool.clone(), arguments), place);
-                }
-                self.by_id.insert(id.to_string(), self.calls.len());
-                if let Some(call_id) = call_id.clone() {
-                    self.by_call_id.insert(call_id, self.calls.len());
-                }
-                let span = record.trace.as_ref();
-                let span = span.map(|trace| (trace.trace_id.clone(), trace.span_id.clone()));
-                if let Some(span) = span.clone() {
-                    self.by_span.insert(span, self.calls.len());
-                }
-                self.calls.push(Invoked { id, call_id, tool, span, result: None });
+                self.note_call(record, invocation, id, output.as_ref());
             }
             Data::ToolResult(_) => {
                 let completed = cause(Rel::Completes);
@@ -205,6 +181,40 @@ impl Conversation {
             }
             _ => {}
         }
+    }
+
+    fn note_call(
+        &mut self,
+        record: &Draft,
+        invocation: &ToolInvocation,
+        id: RecordId,
+        output: Option<&RecordId>,
+    ) {
+        let call_id = invocation.call_id.as_ref().map(ToString::to_string);
+        let tool = invocation.tool.to_string();
+        let given = record.content.get("arguments");
+        let arguments = given.and_then(|given| arguments(given.as_value()));
+        let output = output.and_then(|output| self.by_output.get(output.as_str()).copied());
+        if let Some((place, said)) =
+            output.and_then(|place| Some((place, self.outputs.get_mut(place)?)))
+        {
+            said.calls.push(self.calls.len());
+            if let Some(call_id) = call_id.clone() {
+                self.mark(Mark::Call(call_id.clone(), tool.clone(), arguments), place);
+                self.mark(Mark::CallId(call_id), place);
+            }
+            self.mark(Mark::Given(tool.clone(), arguments), place);
+        }
+        self.by_id.insert(id.to_string(), self.calls.len());
+        if let Some(call_id) = call_id.clone() {
+            self.by_call_id.insert(call_id, self.calls.len());
+        }
+        let span = record.trace.as_ref();
+        let span = span.map(|trace| (trace.trace_id.clone(), trace.span_id.clone()));
+        if let Some(span) = span.clone() {
+            self.by_span.insert(span, self.calls.len());
+        }
+        self.calls.push(Invoked { id, call_id, tool, span, result: None });
     }
 
     /// Notes in which span a tool ran.

@@ -79,6 +79,9 @@ fn asked(models: &mut [ModelCall], (model, number): At) -> Option<&mut Asked> {
     models.get_mut(model)?.calls.get_mut(number)
 }
 
+/// For each model call the calls of one tool, and what they were given.
+type Named = BTreeMap<usize, BTreeMap<usize, Option<known::Words>>>;
+
 /// The calls of which no run was found yet. A run belongs to a call of its own session.
 struct Free<'a> {
     trace: &'a Trace<'a>,
@@ -89,8 +92,8 @@ struct Free<'a> {
     /// The model calls of each session.
     models: BTreeMap<String, Vec<usize>>,
     by_id: BTreeMap<(String, String), Vec<At>>,
-    /// By session and tool: for each model call the calls, and what they were given.
-    by_name: BTreeMap<(String, String), BTreeMap<usize, BTreeMap<usize, Option<known::Words>>>>,
+    /// By session and tool.
+    by_name: BTreeMap<(String, String), Named>,
 }
 
 impl<'a> Free<'a> {

@@ -38,7 +38,7 @@ fn three_turns() -> ([Vec<Item>; 2], Vec<Item>) {
 fn the_same_words_in_one_trace_are_another_prompt_once_they_were_answered() {
     let mut known = Known::default();
     let yes = said("user", "Yes.");
-    let history = [yes.clone(), said("assistant", "Sure?"), yes.clone()];
+    let history = [yes.clone(), said("assistant", "Sure?"), yes];
     let items = [
         root(1),
         chat(1, 2, (10, 20), &history[..1], &history[1]),
@@ -77,7 +77,7 @@ fn what_was_erased_is_not_told_again_when_a_history_repeats_it() {
         let told = tell(&third, &mut noted_anew(&drafts, change));
         let kinds: Vec<_> = told.iter().map(Draft::kind).collect();
         assert_eq!(kinds, [Kind::Prompt, Kind::ModelOutput], "the new ones alone: {told:?}");
-        assert!(ids(&told, Kind::Prompt)[0].ends_with(".p5"));
+        assert_eq!(ids(&told, Kind::Prompt)[0].rsplit('.').next(), Some("p5"));
         let output = &of(&told, Kind::ModelOutput)[0];
         let confidence = if inferred { "inferred" } else { "stated" };
         assert_eq!(output["source"]["link_confidence"], confidence, "by place alone, or by words");
