@@ -179,3 +179,43 @@ def test_with_fsync_a_record_is_on_the_disk_when_append_returns(
         lane.append(b"{}")
         assert (lane._path(1).stat().st_size in synced) == asked
         lane.abandon()
+
+
+@pytest.mark.parametrize("where", ["write", "fsync"])
+def test_what_a_signal_cut_short_does_not_cost_the_next_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    lane = DiskLane.create(tmp_path, fsync=True)
+    lane.append(b"A")
+    real = getattr(os, where)
+
+    def interrupted(*given: object) -> None:
+        real(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, where, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lane.append(b"B")
+    assert lane.batch(10, 1_000).lines == [b"A"], "nobody was told that B was taken"
+    lane.append(b"C")
+    batch = lane.batch(2, 1_000)
+    assert batch.lines == [b"A", b"C"]
+    lane.append(b"D")
+    lane.settle(batch)
+    assert lane.pending == 1
+    lane.close()
+    [again] = DiskLane.orphans(tmp_path, fsync=True)
+    assert taken(again) == [b"D"]
+    again.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lane_in_which_something_stands_is_kept_whatever_was_counted(tmp_path: Path) -> None:
+    lane = DiskLane.create(tmp_path, fsync=False)
+    lane.append(b"A")
+    lane._pending = 0
+    lane.close()
+    [again] = DiskLane.orphans(tmp_path, fsync=False)
+    assert taken(again) == [b"A"]
+    again.close()

@@ -165,6 +165,7 @@ class DiskLane:
         """Writes a record. When this returns, the record outlives this process; with `fsync`, the machine."""
         framed = b"%08x %s\n" % (zlib.crc32(line), line)
         with self._mutex:
+            self._cut_what_was_not_taken()
             if self._file is None or self._written >= SEGMENT:
                 self._begin_segment()
             assert self._file is not None
@@ -180,9 +181,17 @@ class DiskLane:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, start)
                 raise
-            self._written += len(framed)
-            self._pending += 1
-            self._pending_bytes += len(framed)
+            written, pending, size = start + len(framed), self._pending + 1, self._pending_bytes + len(framed)
+            # With no call in between, where the handler of a signal could raise.
+            self._written, self._pending, self._pending_bytes = written, pending, size
+
+    def _cut_what_was_not_taken(self) -> None:
+        """Takes away what an `append` wrote that was left by an exception, such as the one of a signal's handler.
+
+        Nobody was told that it was taken. Left where it is, it would be counted as what is appended next.
+        """
+        if self._file is not None and os.fstat(self._file).st_size > self._written:
+            os.ftruncate(self._file, self._written)
 
     def _begin_segment(self) -> None:
         if self._file is not None:
@@ -239,10 +248,12 @@ class DiskLane:
     def close(self) -> None:
         """Lets the lane go. Its folder is removed if there is nothing in it to be sent."""
         with self._mutex:
+            # What is in the files decides, not what was counted: nothing that was taken may be removed.
+            self._cut_what_was_not_taken()
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-            if self._pending == 0:
+            if not self._has_unsent():
                 for segment in self._segments():
                     self._path(segment).unlink()
                 for name in ("sent", "lock"):
@@ -255,6 +266,15 @@ class DiskLane:
         if self._file is not None:
             os.close(self._file)
         os.close(self._lock_file)
+
+    def _has_unsent(self) -> bool:
+        """Whether anything stands behind the place up to which the lane was sent."""
+        sent = self._sent
+        return any(
+            self._path(segment).stat().st_size > (sent.offset if segment == sent.segment else 0)
+            for segment in self._segments()
+            if segment >= sent.segment
+        )
 
     def _segments(self) -> list[int]:
         return sorted(int(path.stem) for path in self.folder.glob("*.log") if path.stem.isdecimal())
