@@ -219,3 +219,28 @@ def test_a_lane_in_which_something_stands_is_kept_whatever_was_counted(tmp_path:
     [again] = DiskLane.orphans(tmp_path, fsync=False)
     assert taken(again) == [b"A"]
     again.close()
+
+
+@pytest.mark.parametrize("where", ["open", "fsync"])
+def test_a_file_that_cannot_be_begun_costs_one_record_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(spool, "SEGMENT", 10)
+    lane = DiskLane.create(tmp_path, fsync=True)
+    lane.append(b"A")
+    held = lane._file
+    assert held is not None
+
+    def failing(*_: object) -> None:
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, where, failing)
+        with pytest.raises(OSError, match="too many"):
+            lane.append(b"B")
+    os.fstat(held)  # raises, were it closed: its number could be that of somebody else's file by now
+    lane.append(b"C")
+    assert lane.pending == 2
+    assert taken(lane) == [b"A", b"C"]
+    lane.close()
+    assert list(tmp_path.iterdir()) == []

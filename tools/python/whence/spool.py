@@ -194,14 +194,18 @@ class DiskLane:
             os.ftruncate(self._file, self._written)
 
     def _begin_segment(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._segment = max([self._segment, self._sent.segment, *self._segments()]) + 1
-        path = self._path(self._segment)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._written = 0
-        if self._fsync:
-            _sync_folder(self.folder)
+        segment = max([self._segment, self._sent.segment, *self._segments()]) + 1
+        new = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            if self._fsync:
+                _sync_folder(self.folder)
+        except BaseException:
+            os.close(new)
+            raise
+        # The old one is closed last: where no new one can be had, it stays in use.
+        old, self._file, self._segment, self._written = self._file, new, segment, 0
+        if old is not None:
+            os.close(old)
 
     def batch(self, count: int, size: int) -> Batch:
         """The next records that are to be sent."""
