@@ -182,6 +182,30 @@ def test_a_spool_is_shared_by_processes_that_live(client: Client, tmp_path: Path
     assert sorted(texts(client, "s-shared")) == ["one", "two"]
 
 
+def test_two_logs_share_a_folder_and_no_record(server: Server, client: Client, tmp_path: Path) -> None:
+    answer = httpx.post(f"{server.url}/v1/ledgers", headers=server.headers, json={"name": "tenant-b"})
+    assert answer.status_code == 201, answer.text
+    lost = Recorder(Client(server.url, "whence_wrong", ledger="tenant-b"), tmp_path, retries=QUICK)
+    lost.record(prompt("s-tenants", "of tenant b"))
+    with pytest.raises(Unsent):
+        lost.close(0.1)
+    [lane] = lanes(tmp_path)
+    assert "wrong" not in (lane / "to").read_text(), "no token stands in it"
+    with Recorder(client, tmp_path) as recorder:
+        recorder.record(prompt("s-tenants", "of main"))
+        assert recorder.stats.adopted == 0
+    assert texts(client, "s-tenants") == ["of main"]
+    with Client(server.url, server.token, ledger="tenant-b") as other:
+        Recorder(other, tmp_path).close()
+        assert texts(other, "s-tenants") == ["of tenant b"]
+    assert lanes(tmp_path) == []
+
+
+def test_what_says_for_which_log_a_lane_is_has_no_secret(server: Server) -> None:
+    with Client(f"{server.url.replace('//', '//alice:secret@')}/?key=secret", "token", ledger="é") as client:
+        assert json.loads(client.log) == {"url": f"{server.url}/", "ledger": "é"}
+
+
 def test_a_line_that_was_changed_is_told_and_the_rest_is_sent(client: Client, tmp_path: Path) -> None:
     recorder = Recorder(client, tmp_path, limits=Limits(linger=60.0))
     for number in range(5):

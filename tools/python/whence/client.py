@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import os
 import ssl
 import time
@@ -50,6 +51,13 @@ class _Base:
         _refuse_open_way(self.url, insecure_plain_http)
         self._headers = {"authorization": f"Bearer {token}"}
         self.calls = Calls(self.ledger, trust, check, retries)
+
+    @property
+    def log(self) -> str:
+        """Which log this is about, without any secret: what two clients of one log have in common."""
+        parts = urlsplit(self.url)
+        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+        return json.dumps({"url": plain.geturl(), "ledger": self.ledger}, ensure_ascii=False)
 
     @property
     def kept_checkpoint(self) -> Checkpoint | None:

@@ -87,6 +87,7 @@ class _Recorder(Sink):
     def __init__(
         self,
         calls: Calls,
+        log: str,
         spool: str | os.PathLike[str] | None,
         *,
         producer: str | None,
@@ -100,6 +101,7 @@ class _Recorder(Sink):
         self.source = Source.of(producer)
         self.limits = limits
         self._calls = calls
+        self._to = log
         self._spool = Path(spool) if spool is not None else None
         self._fsync = fsync
         self._on_full = on_full
@@ -125,7 +127,7 @@ class _Recorder(Sink):
         if self._spool is not None:
             prepare(self._spool)
             self._refused = RefusedFile(self._spool / "refused.ndjson", limits.refused_bytes)
-            self._orphans = list(DiskLane.orphans(self._spool, fsync=fsync))
+            self._orphans = list(DiskLane.orphans(self._spool, to=self._to, fsync=fsync))
             self._stats.adopted = sum(lane.pending for lane in self._orphans)
             self._into = self._stats.adopted
 
@@ -165,7 +167,9 @@ class _Recorder(Sink):
             self._wake()
 
     def _new_lane(self) -> Lane:
-        return MemoryLane() if self._spool is None else DiskLane.create(self._spool, fsync=self._fsync)
+        if self._spool is None:
+            return MemoryLane()
+        return DiskLane.create(self._spool, to=self._to, fsync=self._fsync)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -348,7 +352,7 @@ class Recorder(_Recorder):
 
     `record()`, sessions and tools return as soon as the record is in the spool: written to a file (with `fsync`, on the
     disk), from where it is sent in its order; by the next process that opens the same `spool`, if this one dies.
-    Several processes may share a spool. Without a `spool` records wait in memory.
+    Several processes may share a spool, also for different logs. Without a `spool` records wait in memory.
 
     `on_full` says what happens where `limits.pending_bytes` wait: `raise` (`SpoolFull`), or `count` in `stats.dropped`.
     A record that the server refuses for good is given to `on_refused`, kept in `refused.ndjson`, and does not stop the
@@ -371,6 +375,7 @@ class Recorder(_Recorder):
     ) -> None:
         super().__init__(
             client.calls,
+            client.log,
             spool,
             producer=producer or client.source.producer,
             limits=limits,
@@ -537,6 +542,7 @@ class AsyncRecorder(_Recorder):
     ) -> None:
         super().__init__(
             client.calls,
+            client.log,
             spool,
             producer=producer,
             limits=limits,

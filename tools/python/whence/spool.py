@@ -3,13 +3,14 @@
 A spool is a folder. Each process writes to a *lane* of its own in it, which it holds locked for as long as it lives:
 
     <spool>/<lane>/lock       held by the process whose lane it is
+    <spool>/<lane>/to         which log its records are for
     <spool>/<lane>/000001.log one line a record: CRC-32 in hexadecimal, a space, the record, a line feed
     <spool>/<lane>/sent       how far it was sent: the number of a file and an offset in it
     <spool>/refused.ndjson    what the server refused for good, with the reasons
 
-A lane that nobody holds is one of a process that died: the next process that opens the spool sends it first. A line
-that was cut off when the machine stopped, or that was damaged, is told by its checksum; it is counted, and what is
-whole is sent.
+A lane that nobody holds is one of a process that died: the next process that opens the spool for the same log sends it
+first. One that is for another log, or that does not say for which, is left alone. A line that was cut off when the
+machine stopped, or that was damaged, is told by its checksum; it is counted, and what is whole is sent.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ class DiskLane:
         self._count_pending()
 
     @classmethod
-    def create(cls, spool: Path, *, fsync: bool) -> DiskLane:
+    def create(cls, spool: Path, *, to: str, fsync: bool) -> DiskLane:
+        """A new lane, which nobody can see before it is locked and says for which log it is."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         aside, folder = spool / f".{name}", spool / name
         try:
@@ -137,7 +139,7 @@ class DiskLane:
             lock = _lock(aside)
             if lock is None:
                 raise SpoolDamaged(f"{aside} was taken by somebody else")
-            # It is locked before anybody can take it for an orphan.
+            _write_synced(aside / "to", to, fsync=fsync)
             aside.rename(folder)
         except OSError as problem:
             raise SpoolDamaged(f"the spool {spool} cannot be written: {problem}") from problem
@@ -146,10 +148,10 @@ class DiskLane:
         return cls(folder, lock, fsync=fsync)
 
     @classmethod
-    def orphans(cls, spool: Path, *, fsync: bool) -> Iterator[DiskLane]:
-        """The lanes that nobody holds, the oldest first; from now on this process holds them."""
+    def orphans(cls, spool: Path, *, to: str, fsync: bool) -> Iterator[DiskLane]:
+        """The lanes for this log that nobody holds, the oldest first; from now on this process holds them."""
         for folder in sorted(path for path in spool.iterdir() if _LANE.fullmatch(path.name)):
-            lock = _lock(folder)
+            lock = _lock(folder) if _destination(folder) == to else None
             if lock is not None:
                 yield cls(folder, lock, fsync=fsync)
 
@@ -260,7 +262,8 @@ class DiskLane:
             if not self._has_unsent():
                 for segment in self._segments():
                     self._path(segment).unlink()
-                for name in ("sent", "lock"):
+                # What says for which log it is goes last: where this is cut short, the next process cleans up.
+                for name in ("sent", "lock", "to"):
                     (self.folder / name).unlink(missing_ok=True)
                 self.folder.rmdir()
             os.close(self._lock_file)
@@ -340,6 +343,25 @@ def _lock(folder: Path) -> int | None:
         pass
     os.close(descriptor)
     return None
+
+
+def _destination(folder: Path) -> str | None:
+    """For which log a lane is, if that can be read."""
+    try:
+        return (folder / "to").read_text("utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def _write_synced(path: Path, text: str, *, fsync: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        if fsync:
+            os.fsync(descriptor)
+    if fsync:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
