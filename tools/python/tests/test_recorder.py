@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -457,6 +458,79 @@ def test_a_forked_process_records_for_itself(server: Server, client: Client, tmp
     )
     expected = ["child 0", "child 1", "child 2", "parent, after", "parent, before"]
     assert sorted(texts(client, "s-fork")) == expected
+
+
+FORKING_TASKS = """
+import asyncio, os, sys
+from whence import AsyncClient, AsyncRecorder
+from serving import prompt
+
+async def of_a_child(recorder, number):
+    recorder.record(prompt("s-fork-tasks", f"child {number}"))
+    await recorder.close(30)
+    os._exit(0 if recorder.stats.sent == 1 else 1)
+
+async def parent():
+    client = AsyncClient(sys.argv[1], sys.argv[3])
+    recorder = AsyncRecorder(client, sys.argv[2], producer="test")
+    recorder.start()
+    recorder.record(prompt("s-fork-tasks", "parent, before"))
+    await recorder.flush(30)
+    recorder.record(prompt("s-fork-tasks", "parent, meanwhile"))
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            asyncio.run(of_a_child(recorder, number))
+        children.append(child)
+    recorder.record(prompt("s-fork-tasks", "parent, after"))
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    await recorder.close(30)
+    assert recorder.stats.sent == 3, recorder.stats
+    sys.exit(any(codes))
+
+asyncio.run(parent())
+"""
+
+
+def test_a_forked_process_records_for_itself_with_asyncio_too(server: Server, client: Client, tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    subprocess.run(
+        [sys.executable, "-c", FORKING_TASKS, server.url, str(tmp_path), server.token],
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}"},
+        timeout=60,
+    )
+    expected = ["child 0", "child 1", "child 2", "parent, after", "parent, before", "parent, meanwhile"]
+    assert sorted(texts(client, "s-fork-tasks")) == expected
+    assert lanes(tmp_path) == []
+
+
+def test_a_child_closes_no_descriptor_of_somebody_else(client: Client, tmp_path: Path) -> None:
+    recorder = Recorder(client, tmp_path)
+    recorder.record(prompt("s-closed-before-fork"))
+    recorder.close()
+    # They have the numbers now that the lane had.
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(4)]
+    assert in_a_child(lambda: all(os.fstat(each) for each in others))
+    for each in others:
+        os.close(each)
+
+
+def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have(client: Client) -> None:
+    with client.calls.trust._lock:
+        assert in_a_child(lambda: client.calls.trust._lock.acquire(timeout=1))
+
+
+def in_a_child(holds: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if holds() else 1
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def test_an_asyncio_task_sends_as_well(fresh: Server, tmp_path: Path) -> None:

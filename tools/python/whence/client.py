@@ -246,18 +246,6 @@ class Client(_Base, Sink):
         return cast(SessionList, self.run(self.calls.sessions({"q": q, **params})))
 
 
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-def _connect_anew() -> None:
-    """In a child: its parent goes on speaking on the connections that it had."""
-    for client in list(_clients):
-        client._http = client._connect()
-
-
-os.register_at_fork(after_in_child=_connect_anew)
-
-
 class AsyncClient(_Base):
     """`Client`, for asyncio. For sessions and tools use an `AsyncRecorder`, which never makes anybody wait."""
 
@@ -287,7 +275,12 @@ class AsyncClient(_Base):
             retries=retries,
             insecure_plain_http=insecure_plain_http,
         )
-        self._http = httpx.AsyncClient(transport=transport, **self._options(timeout, tls))
+        self._transport, self._timeout, self._tls = transport, timeout, tls
+        self._http = self._connect()
+        _clients.add(self)
+
+    def _connect(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self._transport, **self._options(self._timeout, self._tls))
 
     async def run(self, call: Call[T]) -> T:
         """Does what a call asks for, until it is done."""
@@ -362,3 +355,15 @@ class AsyncClient(_Base):
 
     async def sessions(self, q: str | None = None, **params: object) -> SessionList:
         return cast(SessionList, await self.run(self.calls.sessions({"q": q, **params})))
+
+
+_clients: weakref.WeakSet[Client | AsyncClient] = weakref.WeakSet()
+
+
+def _connect_anew() -> None:
+    """In a child: its parent goes on speaking on the connections that it had."""
+    for client in list(_clients):
+        client._http = client._connect()
+
+
+os.register_at_fork(after_in_child=_connect_anew)

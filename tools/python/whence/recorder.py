@@ -130,6 +130,7 @@ class _Recorder(Sink):
             self._orphans = list(DiskLane.orphans(self._spool, to=self._to, fsync=fsync))
             self._stats.adopted = sum(lane.pending for lane in self._orphans)
             self._into = self._stats.adopted
+        _recorders.add(self)
 
     # ---- taking ----
 
@@ -339,6 +340,35 @@ class _Recorder(Sink):
                 with contextlib.suppress(OSError):
                     lane.close()
 
+    def _after_fork(self) -> None:
+        """In a child: the lanes, and what is in them, stay the parent's. A new one begins with the next record."""
+        for lane in self._lanes():
+            if isinstance(lane, DiskLane):
+                lane.abandon()
+        self._lock = threading.Condition()
+        self._orphans, self._own = [], None
+        self._stats = Stats()
+        self._into = self._done = self._flushing = 0
+        self._since = self._problem = None
+        self._put_aside, self._awaiting = set(), {}
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        """Forgets who sends: neither a thread nor a loop of the parent's runs in a child."""
+        raise NotImplementedError
+
+
+_recorders: weakref.WeakSet[_Recorder] = weakref.WeakSet()
+
+
+def _children_begin_anew() -> None:
+    forget_ids()
+    for recorder in list(_recorders):
+        recorder._after_fork()
+
+
+os.register_at_fork(after_in_child=_children_begin_anew)
+
 
 def _told(function: Callable[..., object], *given: object) -> None:
     try:
@@ -388,7 +418,6 @@ class Recorder(_Recorder):
         self.client = client
         self._exit_timeout = exit_timeout
         self._thread: threading.Thread | None = None
-        _recorders.add(self)
         if self._orphans:
             with self._lock:
                 self._wake()
@@ -487,33 +516,15 @@ class Recorder(_Recorder):
                 raise
             log.exception("not everything that was recorded is sent")
 
-    def _after_fork(self) -> None:
-        """In a child: the lanes, and what is in them, stay the parent's. A new one begins with the next record."""
-        for lane in self._lanes():
-            if isinstance(lane, DiskLane):
-                lane.abandon()
-        self._lock = threading.Condition()
-        self._orphans, self._own, self._thread = [], None, None
-        self._stats = Stats()
-        self._into = self._done = self._flushing = 0
-        self._since = None
-
-
-_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-def _children_begin_anew() -> None:
-    forget_ids()
-    for recorder in list(_recorders):
-        recorder._after_fork()
-
-
-os.register_at_fork(after_in_child=_children_begin_anew)
+    def _stop_sending(self) -> None:
+        self._thread = None
 
 
 @atexit.register
 def _close_all() -> None:
     for recorder in list(_recorders):
+        if not isinstance(recorder, Recorder):  # there is no loop any more to await an `AsyncRecorder` in
+            continue
         try:
             recorder.close(recorder._exit_timeout)
         except Exception as problem:
@@ -553,6 +564,9 @@ class AsyncRecorder(_Recorder):
             retries=retries,
         )
         self.client = client
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._event = asyncio.Event()

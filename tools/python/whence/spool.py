@@ -120,7 +120,7 @@ class DiskLane:
 
     def __init__(self, folder: Path, lock: int, *, fsync: bool) -> None:
         self.folder = folder
-        self._lock_file = lock
+        self._lock_file: int | None = lock
         self._fsync = fsync
         self._mutex = threading.Lock()
         self._sent = self._read_sent()
@@ -254,25 +254,29 @@ class DiskLane:
     def close(self) -> None:
         """Lets the lane go. Its folder is removed if there is nothing in it to be sent."""
         with self._mutex:
-            # What is in the files decides, not what was counted: nothing that was taken may be removed.
-            self._cut_what_was_not_taken()
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
-            if not self._has_unsent():
-                for segment in self._segments():
-                    self._path(segment).unlink()
-                # What says for which log it is goes last: where this is cut short, the next process cleans up.
-                for name in ("sent", "lock", "to"):
-                    (self.folder / name).unlink(missing_ok=True)
-                self.folder.rmdir()
-            os.close(self._lock_file)
+            try:
+                # What is in the files decides, not what was counted: nothing that was taken may be removed.
+                self._cut_what_was_not_taken()
+                if not self._has_unsent():
+                    self._remove()
+            finally:
+                self.abandon()
+
+    def _remove(self) -> None:
+        for segment in self._segments():
+            self._path(segment).unlink()
+        # What says for which log it is goes last: where this is cut short, the next process cleans up.
+        for name in ("sent", "lock", "to"):
+            (self.folder / name).unlink(missing_ok=True)
+        self.folder.rmdir()
 
     def abandon(self) -> None:
-        """Lets go of the descriptors in a process that was forked: the lane stays that of its parent."""
-        if self._file is not None:
-            os.close(self._file)
-        os.close(self._lock_file)
+        """Lets go of the descriptors, once: of a process that was forked they are copies, and the lane its parent's."""
+        held = (self._file, self._lock_file)
+        self._file = self._lock_file = None
+        for descriptor in held:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _has_unsent(self) -> bool:
         """Whether anything stands behind the place up to which the lane was sent."""
