@@ -533,6 +533,74 @@ def in_a_child(holds: Callable[[], bool]) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
+def leave_behind(recorder: Recorder | AsyncRecorder, text: str) -> None:
+    """A process that ends without another word, as those of `multiprocessing` do."""
+    assert in_a_child(lambda: bool(recorder.record(prompt("s-left", text))))
+
+
+def test_what_a_child_left_is_sent_by_its_parent(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 0.1)
+    with server.client() as client:
+        recorder = Recorder(client, tmp_path, limits=Limits(linger=0.5))
+        recorder.record(prompt("s-left", "parent"))
+        recorder.flush(30)
+        leave_behind(recorder, "a child")
+        eventually(lambda: recorder.stats.sent == 2)
+        eventually(lambda: len(lanes(tmp_path)) == 1)
+        monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 60.0)
+        leave_behind(recorder, "a child, before the end")
+        recorder.close()
+        assert (recorder.stats.adopted, recorder.stats.sent) == (2, 3)
+        assert texts(client, "s-left") == ["parent", "a child", "a child, before the end"]
+    assert lanes(tmp_path) == []
+
+
+def test_a_parent_that_records_nothing_sends_what_its_children_left(client: Client, tmp_path: Path) -> None:
+    recorder = Recorder(client, tmp_path, limits=Limits(linger=0.5))
+    leave_behind(recorder, "of a child")
+    assert len(lanes(tmp_path)) == 1
+    recorder.close()
+    assert recorder.stats.sent == 1
+    assert lanes(tmp_path) == []
+
+
+def test_what_a_child_left_is_sent_by_a_task_of_its_parent(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 0.1)
+
+    async def all_of_it() -> None:
+        async with (
+            AsyncClient(server.url, server.token) as client,
+            AsyncRecorder(client, tmp_path, producer="test") as recorder,
+        ):
+            leave_behind(recorder, "of a child")
+            until = time.monotonic() + 20
+            while recorder.stats.sent == 0 and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+            assert recorder.stats.sent == 1
+
+    asyncio.run(all_of_it())
+    assert lanes(tmp_path) == []
+
+
+def test_a_spool_that_is_gone_does_not_stop_who_is_idle(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 0.05)
+    with Recorder(client, tmp_path / "spool", limits=Limits(linger=0.0)) as recorder:
+        recorder.record(prompt("s-gone", 0))
+        recorder.flush(30)
+        (tmp_path / "spool").rename(tmp_path / "elsewhere")
+        eventually(lambda: "No such file" in caplog.text)
+        (tmp_path / "elsewhere").rename(tmp_path / "spool")
+        recorder.record(prompt("s-gone", 1))
+        recorder.flush(30)
+    assert texts(client, "s-gone") == [0, 1]
+
+
 def test_an_asyncio_task_sends_as_well(fresh: Server, tmp_path: Path) -> None:
     async def all_of_it() -> None:
         async with AsyncClient(fresh.url, fresh.token, key=fresh.key) as client:

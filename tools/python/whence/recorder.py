@@ -34,6 +34,8 @@ log = logging.getLogger("whence")
 
 _ONCE = Retries(attempts=1)
 _REMEMBERED = 10_000
+_LOOK_AGAIN = 5.0
+"""Seconds after which a recorder that has nothing to send looks for what processes that died meanwhile left behind."""
 
 
 class _CauseAwaited(WhenceError):
@@ -76,7 +78,7 @@ class Stats:
     damaged: int = 0
     """Lines of the spool that were torn or changed, and are no records any more."""
     adopted: int = 0
-    """Taken over from processes that died."""
+    """Taken over from processes that died, before this one began or since."""
     pending: int = 0
     pending_bytes: int = 0
 
@@ -127,9 +129,7 @@ class _Recorder(Sink):
         if self._spool is not None:
             prepare(self._spool)
             self._refused = RefusedFile(self._spool / "refused.ndjson", limits.refused_bytes)
-            self._orphans = list(DiskLane.orphans(self._spool, to=self._to, fsync=fsync))
-            self._stats.adopted = sum(lane.pending for lane in self._orphans)
-            self._into = self._stats.adopted
+            self._take_over()
         _recorders.add(self)
 
     # ---- taking ----
@@ -188,15 +188,41 @@ class _Recorder(Sink):
             pending = sum(lane.pending for lane in self._lanes())
             return Stats(**{**asdict(self._stats), "pending": pending, "pending_bytes": self._pending_bytes()})
 
+    # ---- what others left ----
+
+    def _take_over(self) -> None:
+        """Takes over the lanes for this log that nobody holds any more."""
+        self._looked = time.monotonic()
+        if self._spool is None:
+            return
+        for lane in DiskLane.orphans(self._spool, to=self._to, fsync=self._fsync):
+            self._orphans.append(lane)
+            self._stats.adopted += lane.pending
+            self._into += lane.pending
+
+    def _look_again(self) -> None:
+        """Takes over what was left since the last time; with the lock held. What stands in the way is only told."""
+        if self._closing or self._closed:
+            return
+        try:
+            self._take_over()
+        except OSError as problem:
+            self._failed(problem)
+
+    def _until_look(self) -> float | None:
+        if self._spool is None or self._closing or self._closed:
+            return None
+        return max(0.0, self._looked + _LOOK_AGAIN - time.monotonic())
+
     # ---- sending ----
 
     def _wait(self) -> float | None:
-        """How long until a batch is due: 0 is now, `None` until something happens."""
+        """How long until there is something to do: 0 is now, `None` until something happens."""
         if any(lane.pending for lane in self._orphans):
             return 0.0
         own = self._own
         if own is None or not own.pending:
-            return None
+            return self._until_look()
         full = own.pending >= self.limits.batch_records or own.pending_bytes >= self.limits.batch_bytes
         if full or self._flushing or self._closing or self._since is None:
             return 0.0
@@ -207,6 +233,8 @@ class _Recorder(Sink):
         with self._lock:
             while self._orphans and not self._orphans[0].pending:
                 self._orphans.pop(0).close()
+            if not self._orphans and self._until_look() == 0.0:
+                self._look_again()
             lane = next(iter(self._lanes()), None)
             self._since = None
         if lane is None:
@@ -381,7 +409,8 @@ class Recorder(_Recorder):
     """Records in the background, from a thread of its own.
 
     `record()`, sessions and tools return as soon as the record is in the spool: written to a file (with `fsync`, on the
-    disk), from where it is sent in its order; by the next process that opens the same `spool`, if this one dies.
+    disk), from where it is sent in its order; if this process dies, by the next one that opens the same `spool`, or by
+    one that has it open already.
     Several processes may share a spool, also for different logs. Without a `spool` records wait in memory.
 
     `on_full` says what happens where `limits.pending_bytes` wait: `raise` (`SpoolFull`), or `count` in `stats.dropped`.
@@ -486,6 +515,7 @@ class Recorder(_Recorder):
         with self._lock:
             if self._closed:
                 return
+            self._look_again()
             self._closing = True
         try:
             self.flush(timeout)
@@ -644,7 +674,9 @@ class AsyncRecorder(_Recorder):
         """Sends what is left, as far as time goes, and ends. Raises `Unsent` if something remains."""
         if self._closed:
             return
-        self._closing = True
+        with self._lock:
+            self._look_again()
+            self._closing = True
         try:
             await self.flush(timeout)
         finally:
