@@ -206,9 +206,12 @@ class Client(_Base, Sink):
         """Verifies receipts that were kept, against the log as it is now."""
         return self.run(self.calls.verify(receipts))
 
-    def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> None:
-        """Fetches the entry of a receipt and compares it with what was sent; raises `ReceiptError` if it differs."""
-        self.run(self.calls.confirm(record, receipt))
+    def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> tuple[str, ...]:
+        """Fetches the entry of a receipt and compares it with what was sent; raises `ReceiptError` if it differs.
+
+        Returns the names of the content that was erased meanwhile: of it nothing but the name could be compared.
+        """
+        return self.run(self.calls.confirm(record, receipt))
 
     # ---- reading ----
 
@@ -326,8 +329,8 @@ class AsyncClient(_Base):
     async def verify(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         return await self.run(self.calls.verify(receipts))
 
-    async def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> None:
-        await self.run(self.calls.confirm(record, receipt))
+    async def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> tuple[str, ...]:
+        return await self.run(self.calls.confirm(record, receipt))
 
     async def record(self, id: str) -> StoredRecord:
         return cast(StoredRecord, await self.run(self.calls.record(id)))
