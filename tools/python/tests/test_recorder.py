@@ -310,6 +310,43 @@ def test_another_record_of_the_same_id_is_refused_alone(client: Client, tmp_path
     assert texts(client, "s-same") == ["first", "second", "third"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(400, html="<h1>Bad Request</h1>"),
+        httpx.Response(409, json={"message": "conflict"}),
+        httpx.Response(422, text=""),
+        httpx.Response(400, json={"code": "body_unreadable"}),
+        httpx.Response(400, json={"code": "no_records"}),
+        httpx.Response(415, json={"code": "media_type_unsupported"}),
+    ],
+    ids=["400", "409", "422", "cut off", "nothing came", "another type came"],
+)
+def test_what_is_said_of_no_record_refuses_none(server: Server, tmp_path: Path, answer: httpx.Response) -> None:
+    class Between(httpx.BaseTransport):
+        """Answers in the server's place, for a while."""
+
+        def __init__(self) -> None:
+            self.inner = httpx.HTTPTransport()
+            self.left = 3
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method != "POST" or self.left == 0:
+                return self.inner.handle_request(request)
+            self.left -= 1
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    session = f"s-{tmp_path.name}"
+    with server.client(transport=Between()) as client:
+        recorder = Recorder(client, tmp_path / "spool", retries=QUICK)
+        for number in range(5):
+            recorder.record(prompt(session, number))
+        recorder.close()
+        assert (recorder.stats.sent, recorder.stats.refused) == (5, 0)
+        assert texts(client, session) == list(range(5))
+    assert not (tmp_path / "spool" / "refused.ndjson").exists()
+
+
 def test_records_that_fill_a_request_are_sent(client: Client, tmp_path: Path) -> None:
     with Recorder(client, tmp_path, limits=Limits(batch_bytes=4_194_304)) as recorder:
         for _ in range(9):
