@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from serving import Server
+from test_receipts import Changing
 
 from whence import (
     AsyncClient,
@@ -20,6 +21,7 @@ from whence import (
     Client,
     Grant,
     NoSession,
+    ReceiptError,
     Recorder,
     RecordRefused,
     Session,
@@ -272,6 +274,33 @@ def test_a_tool_that_may_not_run_does_not(client: Client, tmp_path: Path) -> Non
     [invocation] = found.of("tool_invocation")
     assert invocation["data"]["phase"] == "requested"
     assert causes(found.of("tool_result")[0], "completes") == [invocation["id"]]
+
+
+def test_what_was_asked_is_compared_with_what_was_sealed(server: Server) -> None:
+    def another_tool(value: Any) -> Any:
+        if "entry" in value and value["entry"]["kind"] == "tool_invocation":
+            value["entry"]["data"]["tool"] = "look_up"
+        return value
+
+    ran: list[str] = []
+
+    @recorded_tool(effect="external", preflight=True)
+    def pay() -> None:
+        ran.append("pay")
+
+    for change, session in ((None, "s-asked-true"), (Changing(another_tool), "s-asked-false")):
+        with (
+            server.client(check="entries", transport=change) as client,
+            client.session(user="alice@example.com", agent="a-1", id=session) as opened,
+        ):
+            opened.prompt("Go.")
+            with opened.delegation(GRANT):
+                if change is None:
+                    pay()
+                    continue
+                with pytest.raises(ReceiptError):
+                    pay()
+    assert ran == ["pay"]
 
 
 def test_tasks_know_their_session_and_tool(server: Server, client: Client, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from serving import Server, eventually, prompt
-from test_receipts import Changing, flipped, of_receipt
+from test_receipts import Changing, flipped, of_receipt, said_to_be_erased
 
 from whence import (
     AsyncClient,
@@ -399,6 +399,44 @@ def test_a_receipt_that_does_not_hold_stops_everything(server: Server, tmp_path:
     with server.client() as client, Recorder(client, tmp_path) as again:
         again.flush(30)
         assert (again.stats.adopted, again.stats.duplicates) == (2, 1)
+
+
+def test_entries_are_compared_with_what_was_recorded(server: Server, tmp_path: Path) -> None:
+    with server.client(check="entries", transport=Changing(said_to_be_erased)) as client:
+        recorder = Recorder(client, tmp_path, retries=QUICK)
+        recorder.record(prompt("s-entries-lie", 0))
+        with pytest.raises(ReceiptError, match="erased already"):
+            recorder.close()
+        assert recorder.stats.sent == 0
+    assert len(lanes(tmp_path)) == 1, "it is kept, for a log that can be trusted"
+    got: list[str] = []
+    with server.client(check="entries") as client:
+        again = Recorder(client, tmp_path, on_receipt=lambda receipt: got.append(receipt.id))
+        again.record(prompt("s-entries-lie", 1))
+        again.close()
+        assert (again.stats.sent, again.stats.duplicates, len(got)) == (2, 1, 2)
+
+
+def test_entries_are_compared_by_a_task_too(server: Server, tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        change = AsyncChanging(said_to_be_erased)
+        async with AsyncClient(server.url, server.token, check="entries", transport=change) as client:
+            recorder = AsyncRecorder(client, tmp_path, producer="test")
+            recorder.record(prompt("s-entries-task", 0))
+            with pytest.raises(ReceiptError, match="erased already"):
+                await recorder.close()
+
+    asyncio.run(all_of_it())
+
+
+class AsyncChanging(httpx.AsyncBaseTransport):
+    """`Changing`, for asyncio."""
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        self.inner = Changing(change)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await asyncio.to_thread(self.inner.handle_request, request)
 
 
 def test_a_token_that_is_wrong_keeps_everything(server: Server, tmp_path: Path) -> None:

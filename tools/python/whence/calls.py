@@ -180,6 +180,7 @@ class Calls:
         if receipt.id != whole["id"]:
             raise ReceiptError(f"the receipt for {whole['id']} is one for {receipt.id}")
         [receipt] = yield from self.verify([receipt])
+        yield from self.confirm_posted([whole], [receipt])
         return Decision(str(answer.get("decision")), receipt)
 
     # ---- verifying ----

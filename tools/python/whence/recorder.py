@@ -268,6 +268,8 @@ class _Recorder(Sink):
                 if rest:
                     waiting.append(rest)
                 continue
+            # Where this fails the batch is sent once more, and confirmed by its first receipts.
+            yield from self._calls.confirm_posted(records, receipts)
             self._accepted(receipts)
         if self._awaiting and not self._put_aside:
             self._patience = self.limits.cause_wait
