@@ -246,6 +246,27 @@ def test_what_was_read_is_named(client: Client) -> None:
     assert causes(found.of("tool_invocation")[0], "informed_by") == [read]
 
 
+def test_what_is_said_to_have_informed_is_not_cut_off() -> None:
+    sink = Kept()
+    with sink.session(user="u", agent="a") as session:
+        session.prompt("Go.")
+        read = [session.retrieval("wiki", documents=[number]) for number in range(300)]
+        with informed_by("said-1", "said-2"):
+            session.model_output("A summary.", model="m")
+        with session.tool("outer"):
+            nested = []
+            for _ in range(300):
+                with session.tool("inner"):
+                    pass
+                nested.append(sink.records[-1]["id"])
+            with session.tool("last", informed_by=["said-3"]):
+                pass
+    [output] = [record for record in sink.records if record["kind"] == "model_output"]
+    assert causes(output, "informed_by") == [*read[-198:], "said-1", "said-2"], "the oldest of the window are cut"
+    [last] = [record for record in sink.records if record["data"].get("tool") == "last"]
+    assert causes(last, "informed_by") == [*nested[-199:], "said-3"]
+
+
 def test_a_tool_that_may_not_run_does_not(client: Client, tmp_path: Path) -> None:
     ran: list[str] = []
 

@@ -407,7 +407,8 @@ class Session:
         return record
 
     def _informing(self, *ids: str) -> list[tuple[str, str]]:
-        found = (*self._frame().informed_by, *ids)
+        """The newest of what informed a record. What the caller said did so comes last, and is cut off last."""
+        found = (*ids, *self._frame().informed_by)
         return [(id, "informed_by") for id in found][-_WINDOW:]
 
     def prompt(
@@ -527,7 +528,7 @@ class Session:
             "tool_invocation",
             data,
             {"arguments": arguments},
-            [(trigger, "triggered_by"), *self._informing(*informed, *nested)],
+            [(trigger, "triggered_by"), *self._informing(*nested, *informed)],
             delegation=frame.delegation,
             # No relation leads from one invocation to another; the inner one says by a label where it belongs.
             labels={"whence.parent": frame.tool.id} if frame.tool else None,
