@@ -143,6 +143,26 @@ def test_a_lane_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lane_that_is_taken_over_while_it_is_removed_is_removed_by_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = DiskLane.create(tmp_path, to=LOG, fsync=False)
+    found: list[DiskLane] = []
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        real(path, missing_ok)
+        if path.name == "lock" and not found:
+            found.extend(DiskLane.orphans(tmp_path, to=LOG, fsync=False))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    lane.close()
+    [other] = found
+    assert other.pending == 0
+    other.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lane_is_taken_over_for_its_own_log_alone(tmp_path: Path) -> None:
     lane = DiskLane.create(tmp_path, to=LOG, fsync=True)
     lane.append(b"A")

@@ -268,7 +268,8 @@ class DiskLane:
         # What says for which log it is goes last: where this is cut short, the next process cleans up.
         for name in ("sent", "lock", "to"):
             (self.folder / name).unlink(missing_ok=True)
-        self.folder.rmdir()
+        with contextlib.suppress(OSError):  # a process that looked at this moment holds it now, and removes it
+            self.folder.rmdir()
 
     def abandon(self) -> None:
         """Lets go of the descriptors, once: of a process that was forked they are copies, and the lane its parent's."""
