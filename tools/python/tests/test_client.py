@@ -11,6 +11,7 @@ import pytest
 from serving import Server, prompt
 
 from whence import (
+    ApiError,
     AsyncClient,
     Client,
     ConnectionFailed,
@@ -119,6 +120,25 @@ def test_retries_send_the_same_bytes_and_get_the_first_receipt(server: Server) -
     assert receipt.duplicate, "the second attempt was committed, and its answer lost"
     assert len(transport.bodies) == 4
     assert len(set(transport.bodies)) == 1
+
+
+def test_what_stands_between_refuses_no_record(server: Server) -> None:
+    page = "<html><h1>400 Bad Request</h1><hr>nginx</html>"
+    answers = [httpx.Response(status, html=page) for status in (400, 409, 422)]
+    answers += [httpx.Response(status, json={"code": status}) for status in (400, 409, 422)]
+    with server.client(transport=Failing(*[lambda _: answers.pop()] * len(answers))) as client:
+        while answers:
+            with pytest.raises(ApiError) as problem:
+                client.post(prompt("s-between"))
+            assert not isinstance(problem.value, RecordRefused)
+            assert problem.value.code == "unknown"
+
+
+def test_a_body_that_was_cut_off_on_its_way_is_sent_again(server: Server) -> None:
+    transport = Failing(lambda _: httpx.Response(400, json={"code": "body_unreadable"}))
+    with server.client(transport=transport, retries=QUICK) as client:
+        client.post(prompt("s-cut-off"))
+    assert len(transport.bodies) == 2
 
 
 def test_retries_end(server: Server) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from serving import Server
+from test_receipts import Changing
 
 from whence import (
     AsyncClient,
@@ -18,6 +21,7 @@ from whence import (
     Client,
     Grant,
     NoSession,
+    ReceiptError,
     Recorder,
     RecordRefused,
     Session,
@@ -242,6 +246,27 @@ def test_what_was_read_is_named(client: Client) -> None:
     assert causes(found.of("tool_invocation")[0], "informed_by") == [read]
 
 
+def test_what_is_said_to_have_informed_is_not_cut_off() -> None:
+    sink = Kept()
+    with sink.session(user="u", agent="a") as session:
+        session.prompt("Go.")
+        read = [session.retrieval("wiki", documents=[number]) for number in range(300)]
+        with informed_by("said-1", "said-2"):
+            session.model_output("A summary.", model="m")
+        with session.tool("outer"):
+            nested = []
+            for _ in range(300):
+                with session.tool("inner"):
+                    pass
+                nested.append(sink.records[-1]["id"])
+            with session.tool("last", informed_by=["said-3"]):
+                pass
+    [output] = [record for record in sink.records if record["kind"] == "model_output"]
+    assert causes(output, "informed_by") == [*read[-198:], "said-1", "said-2"], "the oldest of the window are cut"
+    [last] = [record for record in sink.records if record["data"].get("tool") == "last"]
+    assert causes(last, "informed_by") == [*nested[-199:], "said-3"]
+
+
 def test_a_tool_that_may_not_run_does_not(client: Client, tmp_path: Path) -> None:
     ran: list[str] = []
 
@@ -270,6 +295,33 @@ def test_a_tool_that_may_not_run_does_not(client: Client, tmp_path: Path) -> Non
     [invocation] = found.of("tool_invocation")
     assert invocation["data"]["phase"] == "requested"
     assert causes(found.of("tool_result")[0], "completes") == [invocation["id"]]
+
+
+def test_what_was_asked_is_compared_with_what_was_sealed(server: Server) -> None:
+    def another_tool(value: Any) -> Any:
+        if "entry" in value and value["entry"]["kind"] == "tool_invocation":
+            value["entry"]["data"]["tool"] = "look_up"
+        return value
+
+    ran: list[str] = []
+
+    @recorded_tool(effect="external", preflight=True)
+    def pay() -> None:
+        ran.append("pay")
+
+    for change, session in ((None, "s-asked-true"), (Changing(another_tool), "s-asked-false")):
+        with (
+            server.client(check="entries", transport=change) as client,
+            client.session(user="alice@example.com", agent="a-1", id=session) as opened,
+        ):
+            opened.prompt("Go.")
+            with opened.delegation(GRANT):
+                if change is None:
+                    pay()
+                    continue
+                with pytest.raises(ReceiptError):
+                    pay()
+    assert ran == ["pay"]
 
 
 def test_tasks_know_their_session_and_tool(server: Server, client: Client, tmp_path: Path) -> None:
@@ -327,6 +379,114 @@ def test_tasks_know_their_session_and_tool(server: Server, client: Client, tmp_p
         statuses = [each["data"]["status"] for each in found.of("tool_result")]
         assert sorted(statuses) == ["success"] * 10 + ["unknown"]
         assert {each["user"]["id"] for each in invocations} == {f"user-{number}"}
+
+
+class Kept(Sink):
+    """Keeps what is recorded."""
+
+    source = Source("test")
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def emit(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+
+    def results(self) -> list[tuple[str, Any]]:
+        found = [record for record in self.records if record["kind"] == "tool_result"]
+        return [(each["data"]["status"], next(iter(each["content"].values()))) for each in found]
+
+
+def plainly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that knows nothing of coroutines."""
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return called
+
+
+def test_what_is_returned_to_be_awaited_is_recorded_when_it_was() -> None:
+    sink = Kept()
+
+    @recorded_tool
+    @plainly
+    async def pay(amount: int) -> str:
+        await asyncio.sleep(0.001)
+        current_session().api_call("POST", status_code=201)
+        if amount < 0:
+            raise ValueError("less than nothing")
+        return f"paid {amount}"
+
+    class Payer:
+        async def __call__(self, amount: int) -> str:
+            return f"paid {amount} by an object"
+
+    @recorded_tool
+    def started() -> Any:
+        return asyncio.get_running_loop().create_task(asyncio.sleep(0.001, "done"))
+
+    async def all_of_it() -> None:
+        with sink.session(user="u", agent="a") as session:
+            session.prompt("Go.")
+            waiting = pay(1)
+            assert sink.results() == [], "nothing came of it yet"
+            assert await waiting == "paid 1"
+            with pytest.raises(ValueError, match="less than nothing"):
+                await pay(-1)
+            assert await recorded_tool(Payer())(2) == "paid 2 by an object"
+            assert await started() == "done"
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(recorded_tool(plainly(asyncio.sleep))(60), 0.01)
+
+    asyncio.run(all_of_it())
+    assert sink.results() == [
+        ("success", "paid 1"),
+        ("error", "less than nothing"),
+        ("success", "paid 2 by an object"),
+        ("success", "done"),
+        ("unknown", ""),
+    ]
+    calls = [record for record in sink.records if record["kind"] == "api_call"]
+    invocations = [record["id"] for record in sink.records if record["kind"] == "tool_invocation"]
+    assert [each["causes"][0]["id"] for each in calls] == invocations[:2]
+
+
+def test_a_generator_that_is_returned_is_refused() -> None:
+    sink = Kept()
+
+    async def later() -> Any:
+        return _generator()
+
+    async def several() -> Any:
+        yield 1
+
+    with sink.session(user="u", agent="a") as session:
+        session.prompt("Go.")
+        for function in (_generator, several):
+            with pytest.raises(TypeError, match="no one result"):
+                recorded_tool(plainly(function))()
+        with pytest.raises(TypeError, match="no one result"):
+            asyncio.run(recorded_tool(later)())
+    assert [status for status, _ in sink.results()] == ["error"] * 3
+
+
+def test_an_exception_that_cannot_say_what_it_is_passes_through() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    @recorded_tool
+    def mute() -> None:
+        raise Mute
+
+    sink = Kept()
+    with pytest.raises(Mute), sink.session(user="u", agent="a") as session:
+        session.prompt("Go.")
+        mute()
+    assert sink.results() == [("error", "<Mute without a text: RuntimeError>")]
+    assert [record["kind"] for record in sink.records[-2:]] == ["error", "session_end"]
 
 
 def test_threads_know_what_is_carried_to_them(client: Client, tmp_path: Path) -> None:

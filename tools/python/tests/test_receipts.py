@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from serving import Server, prompt
 
-from whence import Client, ReceiptError
+from whence import Client, ReceiptError, new_id
 
 
 def a_key(name: str) -> tuple[Ed25519PrivateKey, str]:
@@ -232,12 +232,41 @@ def test_an_entry_that_says_something_else_is_refused(server: Server) -> None:
             value["content"][0]["salt"] = flipped(value["content"][0]["salt"])
         return value
 
-    for change in (another_user, other_content):
+    def no_content(value: Any) -> Any:
+        if "entry" in value:
+            value["content"] = []
+        return value
+
+    def no_salt(value: Any) -> Any:
+        if "entry" in value:
+            value["content"][0]["salt"] = None
+        return value
+
+    for change in (another_user, other_content, no_content, no_salt, said_to_be_erased):
         with (
             server.client(check="entries", transport=Changing(change)) as client,
             pytest.raises(ReceiptError),
         ):
             client.post(prompt("s-else"))
+
+
+def said_to_be_erased(value: Any) -> Any:
+    if "entry" in value:
+        value["content"] = [{"name": part["name"], "erased": True, "salt": None} for part in value["content"]]
+    return value
+
+
+def test_content_that_was_erased_since_is_named(server: Server) -> None:
+    record = {**prompt("s-erased", "forget me"), "id": new_id(), "occurred_at": "2026-11-24T00:00:00Z"}
+    with server.client(check="entries") as client:
+        receipt = client.post(record)
+        assert client.confirm(record, receipt) == ()
+        erasure = {"reach": {"record": receipt.id}, "reason": "they asked", "authority": "GDPR 17"}
+        answer = httpx.post(f"{server.url}/v1/ledgers/main/erasures", headers=server.headers, json=erasure)
+        assert answer.status_code < 300, answer.text
+        assert client.confirm(record, receipt) == ("text",)
+        # It may be erased since it was posted first, and that is no lie.
+        assert client.post(record).duplicate
 
 
 def test_what_was_redacted_is_no_difference(server: Server) -> None:

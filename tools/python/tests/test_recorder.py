@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from serving import Server, eventually, prompt
-from test_receipts import Changing, flipped, of_receipt
+from test_receipts import Changing, flipped, of_receipt, said_to_be_erased
 
 from whence import (
     AsyncClient,
@@ -182,6 +183,30 @@ def test_a_spool_is_shared_by_processes_that_live(client: Client, tmp_path: Path
     assert sorted(texts(client, "s-shared")) == ["one", "two"]
 
 
+def test_two_logs_share_a_folder_and_no_record(server: Server, client: Client, tmp_path: Path) -> None:
+    answer = httpx.post(f"{server.url}/v1/ledgers", headers=server.headers, json={"name": "tenant-b"})
+    assert answer.status_code == 201, answer.text
+    lost = Recorder(Client(server.url, "whence_wrong", ledger="tenant-b"), tmp_path, retries=QUICK)
+    lost.record(prompt("s-tenants", "of tenant b"))
+    with pytest.raises(Unsent):
+        lost.close(0.1)
+    [lane] = lanes(tmp_path)
+    assert "wrong" not in (lane / "to").read_text(), "no token stands in it"
+    with Recorder(client, tmp_path) as recorder:
+        recorder.record(prompt("s-tenants", "of main"))
+        assert recorder.stats.adopted == 0
+    assert texts(client, "s-tenants") == ["of main"]
+    with Client(server.url, server.token, ledger="tenant-b") as other:
+        Recorder(other, tmp_path).close()
+        assert texts(other, "s-tenants") == ["of tenant b"]
+    assert lanes(tmp_path) == []
+
+
+def test_what_says_for_which_log_a_lane_is_has_no_secret(server: Server) -> None:
+    with Client(f"{server.url.replace('//', '//alice:secret@')}/?key=secret", "token", ledger="é") as client:
+        assert json.loads(client.log) == {"url": f"{server.url}/", "ledger": "é"}
+
+
 def test_a_line_that_was_changed_is_told_and_the_rest_is_sent(client: Client, tmp_path: Path) -> None:
     recorder = Recorder(client, tmp_path, limits=Limits(linger=60.0))
     for number in range(5):
@@ -285,6 +310,43 @@ def test_another_record_of_the_same_id_is_refused_alone(client: Client, tmp_path
     assert texts(client, "s-same") == ["first", "second", "third"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(400, html="<h1>Bad Request</h1>"),
+        httpx.Response(409, json={"message": "conflict"}),
+        httpx.Response(422, text=""),
+        httpx.Response(400, json={"code": "body_unreadable"}),
+        httpx.Response(400, json={"code": "no_records"}),
+        httpx.Response(415, json={"code": "media_type_unsupported"}),
+    ],
+    ids=["400", "409", "422", "cut off", "nothing came", "another type came"],
+)
+def test_what_is_said_of_no_record_refuses_none(server: Server, tmp_path: Path, answer: httpx.Response) -> None:
+    class Between(httpx.BaseTransport):
+        """Answers in the server's place, for a while."""
+
+        def __init__(self) -> None:
+            self.inner = httpx.HTTPTransport()
+            self.left = 3
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method != "POST" or self.left == 0:
+                return self.inner.handle_request(request)
+            self.left -= 1
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    session = f"s-{tmp_path.name}"
+    with server.client(transport=Between()) as client:
+        recorder = Recorder(client, tmp_path / "spool", retries=QUICK)
+        for number in range(5):
+            recorder.record(prompt(session, number))
+        recorder.close()
+        assert (recorder.stats.sent, recorder.stats.refused) == (5, 0)
+        assert texts(client, session) == list(range(5))
+    assert not (tmp_path / "spool" / "refused.ndjson").exists()
+
+
 def test_records_that_fill_a_request_are_sent(client: Client, tmp_path: Path) -> None:
     with Recorder(client, tmp_path, limits=Limits(batch_bytes=4_194_304)) as recorder:
         for _ in range(9):
@@ -337,6 +399,44 @@ def test_a_receipt_that_does_not_hold_stops_everything(server: Server, tmp_path:
     with server.client() as client, Recorder(client, tmp_path) as again:
         again.flush(30)
         assert (again.stats.adopted, again.stats.duplicates) == (2, 1)
+
+
+def test_entries_are_compared_with_what_was_recorded(server: Server, tmp_path: Path) -> None:
+    with server.client(check="entries", transport=Changing(said_to_be_erased)) as client:
+        recorder = Recorder(client, tmp_path, retries=QUICK)
+        recorder.record(prompt("s-entries-lie", 0))
+        with pytest.raises(ReceiptError, match="erased already"):
+            recorder.close()
+        assert recorder.stats.sent == 0
+    assert len(lanes(tmp_path)) == 1, "it is kept, for a log that can be trusted"
+    got: list[str] = []
+    with server.client(check="entries") as client:
+        again = Recorder(client, tmp_path, on_receipt=lambda receipt: got.append(receipt.id))
+        again.record(prompt("s-entries-lie", 1))
+        again.close()
+        assert (again.stats.sent, again.stats.duplicates, len(got)) == (2, 1, 2)
+
+
+def test_entries_are_compared_by_a_task_too(server: Server, tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        change = AsyncChanging(said_to_be_erased)
+        async with AsyncClient(server.url, server.token, check="entries", transport=change) as client:
+            recorder = AsyncRecorder(client, tmp_path, producer="test")
+            recorder.record(prompt("s-entries-task", 0))
+            with pytest.raises(ReceiptError, match="erased already"):
+                await recorder.close()
+
+    asyncio.run(all_of_it())
+
+
+class AsyncChanging(httpx.AsyncBaseTransport):
+    """`Changing`, for asyncio."""
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        self.inner = Changing(change)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await asyncio.to_thread(self.inner.handle_request, request)
 
 
 def test_a_token_that_is_wrong_keeps_everything(server: Server, tmp_path: Path) -> None:
@@ -433,6 +533,147 @@ def test_a_forked_process_records_for_itself(server: Server, client: Client, tmp
     )
     expected = ["child 0", "child 1", "child 2", "parent, after", "parent, before"]
     assert sorted(texts(client, "s-fork")) == expected
+
+
+FORKING_TASKS = """
+import asyncio, os, sys
+from whence import AsyncClient, AsyncRecorder
+from serving import prompt
+
+async def of_a_child(recorder, number):
+    recorder.record(prompt("s-fork-tasks", f"child {number}"))
+    await recorder.close(30)
+    os._exit(0 if recorder.stats.sent == 1 else 1)
+
+async def parent():
+    client = AsyncClient(sys.argv[1], sys.argv[3])
+    recorder = AsyncRecorder(client, sys.argv[2], producer="test")
+    recorder.start()
+    recorder.record(prompt("s-fork-tasks", "parent, before"))
+    await recorder.flush(30)
+    recorder.record(prompt("s-fork-tasks", "parent, meanwhile"))
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            asyncio.run(of_a_child(recorder, number))
+        children.append(child)
+    recorder.record(prompt("s-fork-tasks", "parent, after"))
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    await recorder.close(30)
+    assert recorder.stats.sent == 3, recorder.stats
+    sys.exit(any(codes))
+
+asyncio.run(parent())
+"""
+
+
+def test_a_forked_process_records_for_itself_with_asyncio_too(server: Server, client: Client, tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    subprocess.run(
+        [sys.executable, "-c", FORKING_TASKS, server.url, str(tmp_path), server.token],
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}"},
+        timeout=60,
+    )
+    expected = ["child 0", "child 1", "child 2", "parent, after", "parent, before", "parent, meanwhile"]
+    assert sorted(texts(client, "s-fork-tasks")) == expected
+    assert lanes(tmp_path) == []
+
+
+def test_a_child_closes_no_descriptor_of_somebody_else(client: Client, tmp_path: Path) -> None:
+    recorder = Recorder(client, tmp_path)
+    recorder.record(prompt("s-closed-before-fork"))
+    recorder.close()
+    # They have the numbers now that the lane had.
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(4)]
+    assert in_a_child(lambda: all(os.fstat(each) for each in others))
+    for each in others:
+        os.close(each)
+
+
+def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have(client: Client) -> None:
+    with client.calls.trust._lock:
+        assert in_a_child(lambda: client.calls.trust._lock.acquire(timeout=1))
+
+
+def in_a_child(holds: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if holds() else 1
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def leave_behind(recorder: Recorder | AsyncRecorder, text: str) -> None:
+    """A process that ends without another word, as those of `multiprocessing` do."""
+    assert in_a_child(lambda: bool(recorder.record(prompt("s-left", text))))
+
+
+def test_what_a_child_left_is_sent_by_its_parent(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 0.1)
+    with server.client() as client:
+        recorder = Recorder(client, tmp_path, limits=Limits(linger=0.5))
+        recorder.record(prompt("s-left", "parent"))
+        recorder.flush(30)
+        leave_behind(recorder, "a child")
+        eventually(lambda: recorder.stats.sent == 2)
+        eventually(lambda: len(lanes(tmp_path)) == 1)
+        monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 60.0)
+        leave_behind(recorder, "a child, before the end")
+        recorder.close()
+        assert (recorder.stats.adopted, recorder.stats.sent) == (2, 3)
+        assert texts(client, "s-left") == ["parent", "a child", "a child, before the end"]
+    assert lanes(tmp_path) == []
+
+
+def test_a_parent_that_records_nothing_sends_what_its_children_left(client: Client, tmp_path: Path) -> None:
+    recorder = Recorder(client, tmp_path, limits=Limits(linger=0.5))
+    leave_behind(recorder, "of a child")
+    assert len(lanes(tmp_path)) == 1
+    recorder.close()
+    assert recorder.stats.sent == 1
+    assert lanes(tmp_path) == []
+
+
+def test_what_a_child_left_is_sent_by_a_task_of_its_parent(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 0.1)
+
+    async def all_of_it() -> None:
+        async with (
+            AsyncClient(server.url, server.token) as client,
+            AsyncRecorder(client, tmp_path, producer="test") as recorder,
+        ):
+            leave_behind(recorder, "of a child")
+            until = time.monotonic() + 20
+            while recorder.stats.sent == 0 and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+            assert recorder.stats.sent == 1
+
+    asyncio.run(all_of_it())
+    assert lanes(tmp_path) == []
+
+
+def test_a_spool_that_is_gone_does_not_stop_who_is_idle(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("whence.recorder._LOOK_AGAIN", 0.05)
+    with Recorder(client, tmp_path / "spool", limits=Limits(linger=0.0)) as recorder:
+        recorder.record(prompt("s-gone", 0))
+        recorder.flush(30)
+        (tmp_path / "spool").rename(tmp_path / "elsewhere")
+        eventually(lambda: "No such file" in caplog.text)
+        (tmp_path / "elsewhere").rename(tmp_path / "spool")
+        recorder.record(prompt("s-gone", 1))
+        recorder.flush(30)
+    assert texts(client, "s-gone") == [0, 1]
 
 
 def test_an_asyncio_task_sends_as_well(fresh: Server, tmp_path: Path) -> None:

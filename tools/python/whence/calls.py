@@ -146,9 +146,7 @@ class Calls:
                 lines[start : start + count], [str(record["id"]) for record in whole[start : start + count]]
             )
             start += count
-        if self.check == "entries":
-            for record, receipt in zip(whole, receipts, strict=True):
-                yield from self.confirm(record, receipt)
+        yield from self.confirm_posted(whole, receipts)
         return receipts
 
     def post_lines(
@@ -182,6 +180,7 @@ class Calls:
         if receipt.id != whole["id"]:
             raise ReceiptError(f"the receipt for {whole['id']} is one for {receipt.id}")
         [receipt] = yield from self.verify([receipt])
+        yield from self.confirm_posted([whole], [receipt])
         return Decision(str(answer.get("decision")), receipt)
 
     # ---- verifying ----
@@ -246,9 +245,24 @@ class Calls:
         if not consistency_holds(first.size, first.root, second.size, second.root, proof):
             raise ReceiptError(f"the log of {second.size} records does not continue the one of {first.size}")
 
-    def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> Call[None]:
-        """Fetches the entry of a receipt and compares it with what was sent. Only investigators may."""
-        check_entry(record, receipt, (yield from self.record(receipt.id)))
+    def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> Call[tuple[str, ...]]:
+        """Fetches the entry of a receipt and compares it with what was sent. Only investigators may.
+
+        Returns the names of the content that was erased meanwhile and could not be compared.
+        """
+        return check_entry(record, receipt, (yield from self.record(receipt.id)))
+
+    def confirm_posted(self, records: Sequence[Mapping[str, Any]], receipts: Sequence[Receipt]) -> Call[None]:
+        """Confirms what was posted just now, where entries are to be checked.
+
+        Nothing of it can be erased yet, unless it is the duplicate of what was posted before.
+        """
+        if self.check != "entries":
+            return
+        for record, receipt in zip(records, receipts, strict=True):
+            erased = yield from self.confirm(record, receipt)
+            if erased and not receipt.duplicate:
+                raise ReceiptError(f"the content {', '.join(erased)} of {receipt.id} is said to be erased already")
 
     def checkpoint(self) -> Call[Checkpoint]:
         """The newest checkpoint, verified."""

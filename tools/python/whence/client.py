@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import os
 import ssl
 import time
@@ -50,6 +51,13 @@ class _Base:
         _refuse_open_way(self.url, insecure_plain_http)
         self._headers = {"authorization": f"Bearer {token}"}
         self.calls = Calls(self.ledger, trust, check, retries)
+
+    @property
+    def log(self) -> str:
+        """Which log this is about, without any secret: what two clients of one log have in common."""
+        parts = urlsplit(self.url)
+        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+        return json.dumps({"url": plain.geturl(), "ledger": self.ledger}, ensure_ascii=False)
 
     @property
     def kept_checkpoint(self) -> Checkpoint | None:
@@ -198,9 +206,12 @@ class Client(_Base, Sink):
         """Verifies receipts that were kept, against the log as it is now."""
         return self.run(self.calls.verify(receipts))
 
-    def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> None:
-        """Fetches the entry of a receipt and compares it with what was sent; raises `ReceiptError` if it differs."""
-        self.run(self.calls.confirm(record, receipt))
+    def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> tuple[str, ...]:
+        """Fetches the entry of a receipt and compares it with what was sent; raises `ReceiptError` if it differs.
+
+        Returns the names of the content that was erased meanwhile: of it nothing but the name could be compared.
+        """
+        return self.run(self.calls.confirm(record, receipt))
 
     # ---- reading ----
 
@@ -238,18 +249,6 @@ class Client(_Base, Sink):
         return cast(SessionList, self.run(self.calls.sessions({"q": q, **params})))
 
 
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-def _connect_anew() -> None:
-    """In a child: its parent goes on speaking on the connections that it had."""
-    for client in list(_clients):
-        client._http = client._connect()
-
-
-os.register_at_fork(after_in_child=_connect_anew)
-
-
 class AsyncClient(_Base):
     """`Client`, for asyncio. For sessions and tools use an `AsyncRecorder`, which never makes anybody wait."""
 
@@ -279,7 +278,12 @@ class AsyncClient(_Base):
             retries=retries,
             insecure_plain_http=insecure_plain_http,
         )
-        self._http = httpx.AsyncClient(transport=transport, **self._options(timeout, tls))
+        self._transport, self._timeout, self._tls = transport, timeout, tls
+        self._http = self._connect()
+        _clients.add(self)
+
+    def _connect(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self._transport, **self._options(self._timeout, self._tls))
 
     async def run(self, call: Call[T]) -> T:
         """Does what a call asks for, until it is done."""
@@ -325,8 +329,8 @@ class AsyncClient(_Base):
     async def verify(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         return await self.run(self.calls.verify(receipts))
 
-    async def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> None:
-        await self.run(self.calls.confirm(record, receipt))
+    async def confirm(self, record: Mapping[str, Any], receipt: Receipt) -> tuple[str, ...]:
+        return await self.run(self.calls.confirm(record, receipt))
 
     async def record(self, id: str) -> StoredRecord:
         return cast(StoredRecord, await self.run(self.calls.record(id)))
@@ -354,3 +358,15 @@ class AsyncClient(_Base):
 
     async def sessions(self, q: str | None = None, **params: object) -> SessionList:
         return cast(SessionList, await self.run(self.calls.sessions({"q": q, **params})))
+
+
+_clients: weakref.WeakSet[Client | AsyncClient] = weakref.WeakSet()
+
+
+def _connect_anew() -> None:
+    """In a child: its parent goes on speaking on the connections that it had."""
+    for client in list(_clients):
+        client._http = client._connect()
+
+
+os.register_at_fork(after_in_child=_connect_anew)

@@ -232,7 +232,18 @@ class Invocation:
             status = "timeout"
         elif not isinstance(problem, Exception):
             status = "unknown"  # it was stopped from outside, and may have done its work or not
-        self.fail(type(problem).__name__, str(problem), status)
+        self.fail(type(problem).__name__, _text_of(problem), status)
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """For a part of the tool's run, of which there may be several. If it raises, that is the tool's result."""
+        try:
+            with _within(replace(self._frame, tool=self, call_id=None, informed_by=())):
+                yield
+        except BaseException as problem:
+            self._failed(problem)
+            self._finish()
+            raise
 
     def _finish(self) -> None:
         """Records the result. That this fails is told later: the tool's own outcome is what the caller has to get."""
@@ -327,7 +338,7 @@ class Session:
         about = self._base.turn.trigger or self._start
         if about is not None:
             data = {"error_type": line(type(problem).__name__, 128) or "unknown"}
-            self.record("error", data, {"message": str(problem)}, [(about, "about")])
+            self.record("error", data, {"message": _text_of(problem)}, [(about, "about")])
 
     def _frame(self) -> _Frame:
         """What is current, as far as it is of this session."""
@@ -396,7 +407,8 @@ class Session:
         return record
 
     def _informing(self, *ids: str) -> list[tuple[str, str]]:
-        found = (*self._frame().informed_by, *ids)
+        """The newest of what informed a record. What the caller said did so comes last, and is cut off last."""
+        found = (*ids, *self._frame().informed_by)
         return [(id, "informed_by") for id in found][-_WINDOW:]
 
     def prompt(
@@ -516,7 +528,7 @@ class Session:
             "tool_invocation",
             data,
             {"arguments": arguments},
-            [(trigger, "triggered_by"), *self._informing(*informed, *nested)],
+            [(trigger, "triggered_by"), *self._informing(*nested, *informed)],
             delegation=frame.delegation,
             # No relation leads from one invocation to another; the inner one says by a label where it belongs.
             labels={"whence.parent": frame.tool.id} if frame.tool else None,
@@ -555,14 +567,9 @@ class Session:
     @contextlib.contextmanager
     def _running(self, frame: _Frame, record: JsonObject) -> Iterator[Invocation]:
         invocation = Invocation(self, frame, record)
-        try:
-            with _within(replace(frame, tool=invocation, call_id=None, informed_by=())):
-                yield invocation
-        except BaseException as problem:
-            invocation._failed(problem)
-            raise
-        finally:
-            invocation._finish()
+        with invocation._inside():
+            yield invocation
+        invocation._finish()
 
     @contextlib.contextmanager
     def call(self, call_id: str) -> Iterator[None]:
@@ -660,6 +667,14 @@ class Session:
         frame = self._frame()
         with _within(replace(frame, turn=frame.turn.copy())):
             yield
+
+
+def _text_of(problem: BaseException) -> str:
+    """What an exception says of itself. One that cannot say it is still the one that the caller has to get."""
+    try:
+        return str(problem)
+    except Exception as failure:
+        return f"<{type(problem).__name__} without a text: {type(failure).__name__}>"
 
 
 def _call(call: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -103,7 +103,7 @@ class ApiError(WhenceError):
     @property
     def is_transient(self) -> bool:
         """Whether the same request can succeed later."""
-        return self.status in (408, 429) or self.status >= 500
+        return self.status in (408, 429) or self.status >= 500 or self.code == "body_unreadable"
 
 
 class RecordRefused(ApiError):
@@ -142,7 +142,18 @@ class ServerFailed(ApiError):
 
 
 _OF_A_RECORD = {"signature_invalid", "producer_forbidden"}
-_OF_A_QUESTION = {"size_unknown", "query_invalid", "request_invalid", "name_invalid", "servers_differ"}
+_OF_NO_RECORD = {
+    "body_unreadable",
+    "media_type_unsupported",
+    "name_invalid",
+    "no_records",
+    "query_invalid",
+    "request_invalid",
+    "servers_differ",
+    "size_unknown",
+}
+_UNKNOWN = "unknown"
+"""The code of an answer that has none: something on the way gave it, such as a proxy, and not the server."""
 
 
 def _number(text: str | None) -> float | None:
@@ -166,7 +177,8 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         if isinstance(error, dict)
     )
     refusal = problem.get("refusal")
-    code = str(problem.get("code") or "unknown")
+    code = problem.get("code")
+    code = code if isinstance(code, str) and code else _UNKNOWN
     return _class_of(status, code)(
         status=status,
         code=code,
@@ -181,7 +193,9 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
 def _class_of(status: int, code: str) -> type[ApiError]:
     if code == "id_conflict":
         return IdConflict
-    if code in _OF_A_QUESTION:
+    if code in _OF_NO_RECORD:
+        return ApiError
+    if code == _UNKNOWN and status in (400, 409, 422):  # whoever does not know records has refused none
         return ApiError
     by_status: dict[int, type[ApiError]] = {
         400: RecordRefused,

@@ -312,10 +312,11 @@ class Receipt:
 _ADDED = {"flags", "ledger", "prev", "received_at", "seq", "v", "content"}
 
 
-def check_entry(record: Mapping[str, Any], receipt: Receipt, stored: Mapping[str, Any]) -> None:
+def check_entry(record: Mapping[str, Any], receipt: Receipt, stored: Mapping[str, Any]) -> tuple[str, ...]:
     """Raises unless a stored record is the one of the receipt, and says what was sent.
 
-    Where a secret was taken out before sealing (`secret_redacted`), content, labels and URL are as the log has them.
+    Returns the names of the content that is said to be erased: nothing but its name could be compared. Where a secret
+    was taken out before sealing (`secret_redacted`), content, labels and URL are as the log has them.
     """
     entry: JsonObject = stored.get("entry") or {}
     bytes_of_entry = canonical(entry)
@@ -333,20 +334,29 @@ def check_entry(record: Mapping[str, Any], receipt: Receipt, stored: Mapping[str
         names = sorted({*sealed, *sent})
         other = [name for name in names if canonical(sealed.get(name)) != canonical(sent.get(name))]
         raise ReceiptError(f"the entry of {receipt.id} says something else: {', '.join(other)}")
-    _check_content(record.get("content") or {}, entry, stored, redacted)
+    return _check_content(record.get("content") or {}, entry, stored, redacted)
 
 
-def _check_content(sent: Mapping[str, Any], entry: JsonObject, stored: Mapping[str, Any], redacted: bool) -> None:
+def _check_content(
+    sent: Mapping[str, Any], entry: JsonObject, stored: Mapping[str, Any], redacted: bool
+) -> tuple[str, ...]:
+    """Compares every part that was sealed; what the server would rather not show is no reason to leave one out."""
     sealed = {part["name"]: part for part in entry.get("content") or ()}
     if set(sealed) != set(sent):
         raise ReceiptError(f"the entry of {entry.get('id')} has other content")
-    for part in stored.get("content") or ():
-        if part.get("erased") or part.get("salt") is None:
-            continue
-        name = part["name"]
-        value = canonical(part.get("value") if redacted else sent[name])
-        if content_digest(_hex(part["salt"]), value) != sealed[name]["digest"]:
-            raise ReceiptError(f"the content {name} of {entry.get('id')} is not what was sent")
+    shown = {part.get("name"): part for part in stored.get("content") or () if isinstance(part, dict)}
+    erased = []
+    for name, commitment in sealed.items():
+        part = shown.get(name, {})
+        if part.get("salt") is not None:
+            value = canonical(part.get("value") if redacted else sent[name])
+            if content_digest(_hex(part["salt"]), value) != commitment["digest"]:
+                raise ReceiptError(f"the content {name} of {entry.get('id')} is not what was sent")
+        elif part.get("erased") is True:
+            erased.append(name)
+        else:
+            raise ReceiptError(f"the content {name} of {entry.get('id')} is not shown, and not said to be erased")
+    return tuple(erased)
 
 
 def _sealed_form(entry: JsonObject) -> JsonObject:

@@ -34,6 +34,8 @@ log = logging.getLogger("whence")
 
 _ONCE = Retries(attempts=1)
 _REMEMBERED = 10_000
+_LOOK_AGAIN = 5.0
+"""Seconds after which a recorder that has nothing to send looks for what processes that died meanwhile left behind."""
 
 
 class _CauseAwaited(WhenceError):
@@ -76,7 +78,7 @@ class Stats:
     damaged: int = 0
     """Lines of the spool that were torn or changed, and are no records any more."""
     adopted: int = 0
-    """Taken over from processes that died."""
+    """Taken over from processes that died, before this one began or since."""
     pending: int = 0
     pending_bytes: int = 0
 
@@ -87,6 +89,7 @@ class _Recorder(Sink):
     def __init__(
         self,
         calls: Calls,
+        log: str,
         spool: str | os.PathLike[str] | None,
         *,
         producer: str | None,
@@ -100,6 +103,7 @@ class _Recorder(Sink):
         self.source = Source.of(producer)
         self.limits = limits
         self._calls = calls
+        self._to = log
         self._spool = Path(spool) if spool is not None else None
         self._fsync = fsync
         self._on_full = on_full
@@ -125,9 +129,8 @@ class _Recorder(Sink):
         if self._spool is not None:
             prepare(self._spool)
             self._refused = RefusedFile(self._spool / "refused.ndjson", limits.refused_bytes)
-            self._orphans = list(DiskLane.orphans(self._spool, fsync=fsync))
-            self._stats.adopted = sum(lane.pending for lane in self._orphans)
-            self._into = self._stats.adopted
+            self._take_over()
+        _recorders.add(self)
 
     # ---- taking ----
 
@@ -165,7 +168,9 @@ class _Recorder(Sink):
             self._wake()
 
     def _new_lane(self) -> Lane:
-        return MemoryLane() if self._spool is None else DiskLane.create(self._spool, fsync=self._fsync)
+        if self._spool is None:
+            return MemoryLane()
+        return DiskLane.create(self._spool, to=self._to, fsync=self._fsync)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -183,15 +188,41 @@ class _Recorder(Sink):
             pending = sum(lane.pending for lane in self._lanes())
             return Stats(**{**asdict(self._stats), "pending": pending, "pending_bytes": self._pending_bytes()})
 
+    # ---- what others left ----
+
+    def _take_over(self) -> None:
+        """Takes over the lanes for this log that nobody holds any more."""
+        self._looked = time.monotonic()
+        if self._spool is None:
+            return
+        for lane in DiskLane.orphans(self._spool, to=self._to, fsync=self._fsync):
+            self._orphans.append(lane)
+            self._stats.adopted += lane.pending
+            self._into += lane.pending
+
+    def _look_again(self) -> None:
+        """Takes over what was left since the last time; with the lock held. What stands in the way is only told."""
+        if self._closing or self._closed:
+            return
+        try:
+            self._take_over()
+        except OSError as problem:
+            self._failed(problem)
+
+    def _until_look(self) -> float | None:
+        if self._spool is None or self._closing or self._closed:
+            return None
+        return max(0.0, self._looked + _LOOK_AGAIN - time.monotonic())
+
     # ---- sending ----
 
     def _wait(self) -> float | None:
-        """How long until a batch is due: 0 is now, `None` until something happens."""
+        """How long until there is something to do: 0 is now, `None` until something happens."""
         if any(lane.pending for lane in self._orphans):
             return 0.0
         own = self._own
         if own is None or not own.pending:
-            return None
+            return self._until_look()
         full = own.pending >= self.limits.batch_records or own.pending_bytes >= self.limits.batch_bytes
         if full or self._flushing or self._closing or self._since is None:
             return 0.0
@@ -202,6 +233,8 @@ class _Recorder(Sink):
         with self._lock:
             while self._orphans and not self._orphans[0].pending:
                 self._orphans.pop(0).close()
+            if not self._orphans and self._until_look() == 0.0:
+                self._look_again()
             lane = next(iter(self._lanes()), None)
             self._since = None
         if lane is None:
@@ -235,6 +268,8 @@ class _Recorder(Sink):
                 if rest:
                     waiting.append(rest)
                 continue
+            # Where this fails the batch is sent once more, and confirmed by its first receipts.
+            yield from self._calls.confirm_posted(records, receipts)
             self._accepted(receipts)
         if self._awaiting and not self._put_aside:
             self._patience = self.limits.cause_wait
@@ -335,6 +370,35 @@ class _Recorder(Sink):
                 with contextlib.suppress(OSError):
                     lane.close()
 
+    def _after_fork(self) -> None:
+        """In a child: the lanes, and what is in them, stay the parent's. A new one begins with the next record."""
+        for lane in self._lanes():
+            if isinstance(lane, DiskLane):
+                lane.abandon()
+        self._lock = threading.Condition()
+        self._orphans, self._own = [], None
+        self._stats = Stats()
+        self._into = self._done = self._flushing = 0
+        self._since = self._problem = None
+        self._put_aside, self._awaiting = set(), {}
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        """Forgets who sends: neither a thread nor a loop of the parent's runs in a child."""
+        raise NotImplementedError
+
+
+_recorders: weakref.WeakSet[_Recorder] = weakref.WeakSet()
+
+
+def _children_begin_anew() -> None:
+    forget_ids()
+    for recorder in list(_recorders):
+        recorder._after_fork()
+
+
+os.register_at_fork(after_in_child=_children_begin_anew)
+
 
 def _told(function: Callable[..., object], *given: object) -> None:
     try:
@@ -347,8 +411,9 @@ class Recorder(_Recorder):
     """Records in the background, from a thread of its own.
 
     `record()`, sessions and tools return as soon as the record is in the spool: written to a file (with `fsync`, on the
-    disk), from where it is sent in its order; by the next process that opens the same `spool`, if this one dies.
-    Several processes may share a spool. Without a `spool` records wait in memory.
+    disk), from where it is sent in its order; if this process dies, by the next one that opens the same `spool`, or by
+    one that has it open already.
+    Several processes may share a spool, also for different logs. Without a `spool` records wait in memory.
 
     `on_full` says what happens where `limits.pending_bytes` wait: `raise` (`SpoolFull`), or `count` in `stats.dropped`.
     A record that the server refuses for good is given to `on_refused`, kept in `refused.ndjson`, and does not stop the
@@ -371,6 +436,7 @@ class Recorder(_Recorder):
     ) -> None:
         super().__init__(
             client.calls,
+            client.log,
             spool,
             producer=producer or client.source.producer,
             limits=limits,
@@ -383,7 +449,6 @@ class Recorder(_Recorder):
         self.client = client
         self._exit_timeout = exit_timeout
         self._thread: threading.Thread | None = None
-        _recorders.add(self)
         if self._orphans:
             with self._lock:
                 self._wake()
@@ -452,6 +517,7 @@ class Recorder(_Recorder):
         with self._lock:
             if self._closed:
                 return
+            self._look_again()
             self._closing = True
         try:
             self.flush(timeout)
@@ -482,33 +548,15 @@ class Recorder(_Recorder):
                 raise
             log.exception("not everything that was recorded is sent")
 
-    def _after_fork(self) -> None:
-        """In a child: the lanes, and what is in them, stay the parent's. A new one begins with the next record."""
-        for lane in self._lanes():
-            if isinstance(lane, DiskLane):
-                lane.abandon()
-        self._lock = threading.Condition()
-        self._orphans, self._own, self._thread = [], None, None
-        self._stats = Stats()
-        self._into = self._done = self._flushing = 0
-        self._since = None
-
-
-_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-def _children_begin_anew() -> None:
-    forget_ids()
-    for recorder in list(_recorders):
-        recorder._after_fork()
-
-
-os.register_at_fork(after_in_child=_children_begin_anew)
+    def _stop_sending(self) -> None:
+        self._thread = None
 
 
 @atexit.register
 def _close_all() -> None:
     for recorder in list(_recorders):
+        if not isinstance(recorder, Recorder):  # there is no loop any more to await an `AsyncRecorder` in
+            continue
         try:
             recorder.close(recorder._exit_timeout)
         except Exception as problem:
@@ -537,6 +585,7 @@ class AsyncRecorder(_Recorder):
     ) -> None:
         super().__init__(
             client.calls,
+            client.log,
             spool,
             producer=producer,
             limits=limits,
@@ -547,6 +596,9 @@ class AsyncRecorder(_Recorder):
             retries=retries,
         )
         self.client = client
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._event = asyncio.Event()
@@ -624,7 +676,9 @@ class AsyncRecorder(_Recorder):
         """Sends what is left, as far as time goes, and ends. Raises `Unsent` if something remains."""
         if self._closed:
             return
-        self._closing = True
+        with self._lock:
+            self._look_again()
+            self._closing = True
         try:
             await self.flush(timeout)
         finally:

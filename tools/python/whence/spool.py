@@ -3,13 +3,14 @@
 A spool is a folder. Each process writes to a *lane* of its own in it, which it holds locked for as long as it lives:
 
     <spool>/<lane>/lock       held by the process whose lane it is
+    <spool>/<lane>/to         which log its records are for
     <spool>/<lane>/000001.log one line a record: CRC-32 in hexadecimal, a space, the record, a line feed
     <spool>/<lane>/sent       how far it was sent: the number of a file and an offset in it
     <spool>/refused.ndjson    what the server refused for good, with the reasons
 
-A lane that nobody holds is one of a process that died: the next process that opens the spool sends it first. A line
-that was cut off when the machine stopped, or that was damaged, is told by its checksum; it is counted, and what is
-whole is sent.
+A lane that nobody holds is one of a process that died: the next process that opens the spool for the same log sends it
+first. One that is for another log, or that does not say for which, is left alone. A line that was cut off when the
+machine stopped, or that was damaged, is told by its checksum; it is counted, and what is whole is sent.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class DiskLane:
 
     def __init__(self, folder: Path, lock: int, *, fsync: bool) -> None:
         self.folder = folder
-        self._lock_file = lock
+        self._lock_file: int | None = lock
         self._fsync = fsync
         self._mutex = threading.Lock()
         self._sent = self._read_sent()
@@ -129,7 +130,8 @@ class DiskLane:
         self._count_pending()
 
     @classmethod
-    def create(cls, spool: Path, *, fsync: bool) -> DiskLane:
+    def create(cls, spool: Path, *, to: str, fsync: bool) -> DiskLane:
+        """A new lane, which nobody can see before it is locked and says for which log it is."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         aside, folder = spool / f".{name}", spool / name
         try:
@@ -137,7 +139,7 @@ class DiskLane:
             lock = _lock(aside)
             if lock is None:
                 raise SpoolDamaged(f"{aside} was taken by somebody else")
-            # It is locked before anybody can take it for an orphan.
+            _write_synced(aside / "to", to, fsync=fsync)
             aside.rename(folder)
         except OSError as problem:
             raise SpoolDamaged(f"the spool {spool} cannot be written: {problem}") from problem
@@ -146,10 +148,10 @@ class DiskLane:
         return cls(folder, lock, fsync=fsync)
 
     @classmethod
-    def orphans(cls, spool: Path, *, fsync: bool) -> Iterator[DiskLane]:
-        """The lanes that nobody holds, the oldest first; from now on this process holds them."""
+    def orphans(cls, spool: Path, *, to: str, fsync: bool) -> Iterator[DiskLane]:
+        """The lanes for this log that nobody holds, the oldest first; from now on this process holds them."""
         for folder in sorted(path for path in spool.iterdir() if _LANE.fullmatch(path.name)):
-            lock = _lock(folder)
+            lock = _lock(folder) if _destination(folder) == to else None
             if lock is not None:
                 yield cls(folder, lock, fsync=fsync)
 
@@ -165,6 +167,7 @@ class DiskLane:
         """Writes a record. When this returns, the record outlives this process; with `fsync`, the machine."""
         framed = b"%08x %s\n" % (zlib.crc32(line), line)
         with self._mutex:
+            self._cut_what_was_not_taken()
             if self._file is None or self._written >= SEGMENT:
                 self._begin_segment()
             assert self._file is not None
@@ -180,19 +183,31 @@ class DiskLane:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, start)
                 raise
-            self._written += len(framed)
-            self._pending += 1
-            self._pending_bytes += len(framed)
+            written, pending, size = start + len(framed), self._pending + 1, self._pending_bytes + len(framed)
+            # With no call in between, where the handler of a signal could raise.
+            self._written, self._pending, self._pending_bytes = written, pending, size
+
+    def _cut_what_was_not_taken(self) -> None:
+        """Takes away what an `append` wrote that was left by an exception, such as the one of a signal's handler.
+
+        Nobody was told that it was taken. Left where it is, it would be counted as what is appended next.
+        """
+        if self._file is not None and os.fstat(self._file).st_size > self._written:
+            os.ftruncate(self._file, self._written)
 
     def _begin_segment(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._segment = max([self._segment, self._sent.segment, *self._segments()]) + 1
-        path = self._path(self._segment)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._written = 0
-        if self._fsync:
-            _sync_folder(self.folder)
+        segment = max([self._segment, self._sent.segment, *self._segments()]) + 1
+        new = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            if self._fsync:
+                _sync_folder(self.folder)
+        except BaseException:
+            os.close(new)
+            raise
+        # The old one is closed last: where no new one can be had, it stays in use.
+        old, self._file, self._segment, self._written = self._file, new, segment, 0
+        if old is not None:
+            os.close(old)
 
     def batch(self, count: int, size: int) -> Batch:
         """The next records that are to be sent."""
@@ -239,22 +254,39 @@ class DiskLane:
     def close(self) -> None:
         """Lets the lane go. Its folder is removed if there is nothing in it to be sent."""
         with self._mutex:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
-            if self._pending == 0:
-                for segment in self._segments():
-                    self._path(segment).unlink()
-                for name in ("sent", "lock"):
-                    (self.folder / name).unlink(missing_ok=True)
-                self.folder.rmdir()
-            os.close(self._lock_file)
+            try:
+                # What is in the files decides, not what was counted: nothing that was taken may be removed.
+                self._cut_what_was_not_taken()
+                if not self._has_unsent():
+                    self._remove()
+            finally:
+                self.abandon()
+
+    def _remove(self) -> None:
+        for segment in self._segments():
+            self._path(segment).unlink()
+        # What says for which log it is goes last: where this is cut short, the next process cleans up.
+        for name in ("sent", "lock", "to"):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a process that looked at this moment holds it now, and removes it
+            self.folder.rmdir()
 
     def abandon(self) -> None:
-        """Lets go of the descriptors in a process that was forked: the lane stays that of its parent."""
-        if self._file is not None:
-            os.close(self._file)
-        os.close(self._lock_file)
+        """Lets go of the descriptors, once: of a process that was forked they are copies, and the lane its parent's."""
+        held = (self._file, self._lock_file)
+        self._file = self._lock_file = None
+        for descriptor in held:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _has_unsent(self) -> bool:
+        """Whether anything stands behind the place up to which the lane was sent."""
+        sent = self._sent
+        return any(
+            self._path(segment).stat().st_size > (sent.offset if segment == sent.segment else 0)
+            for segment in self._segments()
+            if segment >= sent.segment
+        )
 
     def _segments(self) -> list[int]:
         return sorted(int(path.stem) for path in self.folder.glob("*.log") if path.stem.isdecimal())
@@ -316,6 +348,25 @@ def _lock(folder: Path) -> int | None:
         pass
     os.close(descriptor)
     return None
+
+
+def _destination(folder: Path) -> str | None:
+    """For which log a lane is, if that can be read."""
+    try:
+        return (folder / "to").read_text("utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def _write_synced(path: Path, text: str, *, fsync: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        if fsync:
+            os.fsync(descriptor)
+    if fsync:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

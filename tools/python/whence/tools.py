@@ -7,10 +7,12 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
-from .context import Effect, Session, _current, current_session
+from .context import Effect, Invocation, Session, _current, current_session
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NO_ONE_RESULT = "a generator has no one result that could be recorded"
 
 
 @overload
@@ -45,11 +47,14 @@ def recorded_tool(
     The invocation is recorded before the function runs; where it cannot be, the function does not run. What it
     returns and raises is passed on as it is. Works for functions, methods and coroutine functions. Called where no
     session is open it raises `NoSession`, unless `without_session="run"`.
+
+    Of any other function that returns an awaitable the result is what that comes to: a coroutine is returned in its
+    place, and the result recorded when it was awaited. Generators are refused, since they have no one result.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError("a generator has no one result that could be recorded")
+            raise TypeError(_NO_ONE_RESULT)
         tool = name or str(getattr(function, "__name__", "tool"))
         signature = inspect.signature(function)
 
@@ -67,7 +72,7 @@ def recorded_tool(
                 extra=data,
             )
 
-        if inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
 
             @functools.wraps(function)
             async def recorded_async(*args: Any, **kwargs: Any) -> Any:
@@ -79,10 +84,10 @@ def recorded_tool(
                     session.sink.emit(record)
                 elif inspect.isawaitable(asked := session.sink.preflight(record)):
                     await cast(Awaitable[object], asked)
-                with session._running(frame, record) as invocation:
-                    value = await function(*args, **kwargs)
-                    invocation.result(value)
-                    return value
+                invocation = Invocation(session, frame, record)
+                with invocation._inside():
+                    awaitable = function(*args, **kwargs)
+                return await _awaited(invocation, awaitable)
 
             return recorded_async
 
@@ -97,14 +102,37 @@ def recorded_tool(
             elif inspect.iscoroutine(asked := session.sink.preflight(record)):
                 asked.close()
                 raise TypeError("this sink is asynchronous: only a coroutine function can ask it first")
-            with session._running(frame, record) as invocation:
+            invocation = Invocation(session, frame, record)
+            with invocation._inside():
                 value = function(*args, **kwargs)
-                invocation.result(value)
-                return value
+                _refuse_generator(value)
+            return _outcome(invocation, value)
 
         return recorded
 
     return decorate if function is None else decorate(function)
+
+
+def _outcome(invocation: Invocation, value: object) -> object:
+    """What the caller gets. Something that is yet to be awaited is no result, and leaves the invocation open."""
+    if inspect.isawaitable(value):
+        return _awaited(invocation, value)
+    invocation.result(value)
+    invocation._finish()
+    return value
+
+
+async def _awaited(invocation: Invocation, awaitable: Awaitable[object]) -> object:
+    with invocation._inside():
+        value = await awaitable
+        _refuse_generator(value)
+    return _outcome(invocation, value)
+
+
+def _refuse_generator(value: object) -> None:
+    # A generator of `types.coroutine` is there to be awaited.
+    if (inspect.isgenerator(value) or inspect.isasyncgen(value)) and not inspect.isawaitable(value):
+        raise TypeError(_NO_ONE_RESULT)
 
 
 def _arguments(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, object]:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Trust:
         self._kept: Checkpoint | None = None
         self._roots: OrderedDict[int, bytes] = OrderedDict()
         self.wants_first_key = on_first_use and key is None
+        _trusts.add(self)
         self._load()
         self.key = VerifierKey.parse(self._key_text) if self._key_text else None
         if self.key is not None:
@@ -112,3 +114,15 @@ class Trust:
             aside.replace(self._file)
         except OSError as problem:
             raise UsageError(f"the checkpoint cannot be kept in {self._file}: {problem}") from problem
+
+
+_trusts: weakref.WeakSet[Trust] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a child: the thread that held a lock when it was forked is not there to let it go."""
+    for trust in list(_trusts):
+        trust._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
