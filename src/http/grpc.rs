@@ -35,7 +35,7 @@ pub(super) fn routes() -> Router<App> {
 async fn export(app: App, signal: Option<Signal>, request: Request) -> Response {
     match exported(&app, signal, request).await {
         Ok(response) => response,
-        Err(error) => status(&error).into_http(),
+        Err(error) => status(error).into_http(),
     }
 }
 
@@ -62,7 +62,7 @@ async fn exported(
             };
             let post = Post { ledger, origin, signal, encoding: Encoding::Protobuf };
             let taken = blocking(move || post.take(&app, request.get_ref())).await;
-            let taken = taken.map_err(|error| status(&error))?;
+            let taken = taken.map_err(status)?;
             let reason = taken.reason.unwrap_or_default();
             let body = answer::accepted(signal, Encoding::Protobuf, taken.rejected, reason);
             Ok(tonic::Response::new(body))
@@ -76,13 +76,14 @@ async fn exported(
     Ok(response.map(Body::new))
 }
 
-/// An error as gRPC says it.
-fn status(error: &ApiError) -> Status {
+/// An error as gRPC says it to an exporter.
+fn status(error: ApiError) -> Status {
+    let error = error.for_exporter();
     if let Some(cause) = &error.cause {
         tracing::error!(cause, "a post over gRPC failed");
     }
     let code = i32::try_from(grpc_code(error.status)).unwrap_or(2);
-    Status::new(Code::from_i32(code), error.detail.clone())
+    Status::new(Code::from_i32(code), error.detail)
 }
 
 /// Messages as the bytes that they are.
@@ -121,5 +122,16 @@ impl Decoder for Raw {
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         let length = from.remaining();
         Ok(Some(from.copy_to_bytes(length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_that_took_too_long_is_to_be_sent_again() {
+        assert_eq!(status(ApiError::timeout()).code(), Code::Unavailable);
+        assert_eq!(status(ApiError::body_too_large()).code(), Code::InvalidArgument);
     }
 }

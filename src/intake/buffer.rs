@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::inbox::Times;
 use super::post::Origin;
-use crate::capture::otlp::{Group, Item, What, covers, is_loose, sessions};
+use crate::capture::otlp::mapping::ROLES;
+use crate::capture::otlp::{Group, Item, Span, What, covers, is_loose, sessions};
 
 /// Items of one group that may wait. A group that has more is told, over or not.
 const ITEMS_MAX: usize = 10_000;
@@ -22,6 +23,8 @@ const AGE_MAX: u32 = 10;
 pub(super) struct Buffer<T> {
     times: Times,
     held: BTreeMap<Group, Held<T>>,
+    /// How often something came or was let go.
+    changes: u64,
 }
 
 /// What came of one group.
@@ -35,6 +38,8 @@ struct Held<T> {
     last_at: Duration,
     /// Whether its root has ended.
     ended: bool,
+    /// Whether a span of it may have a role.
+    has_role: bool,
     /// When it began and ended, in nanoseconds since 1970, as it says itself.
     start_ns: u64,
     end_ns: u64,
@@ -42,6 +47,10 @@ struct Held<T> {
     loose: Option<bool>,
     /// The sessions that it belongs to; unknown if something came since.
     sessions: Option<BTreeSet<String>>,
+    /// The change after which it is as it is.
+    changed: u64,
+    /// Which of the traces that may be around it are, each with the change after which that was found out.
+    around: BTreeMap<Group, (u64, bool)>,
 }
 
 #[derive(Debug)]
@@ -79,7 +88,7 @@ pub(super) struct Told<'a> {
 
 impl<T: Clone> Buffer<T> {
     pub(super) const fn new(times: Times) -> Self {
-        Self { times, held: BTreeMap::new() }
+        Self { times, held: BTreeMap::new(), changes: 0 }
     }
 
     /// Takes the items of a post. `post` is dropped when the last of them is let go.
@@ -88,8 +97,11 @@ impl<T: Clone> Buffer<T> {
         for item in items {
             groups.entry(item.group()).or_default().push(item);
         }
+        self.changes += 1;
         for (group, items) in groups {
-            self.held.entry(group).or_insert_with(|| Held::new(now)).add(origin, items, post, now);
+            let held = self.held.entry(group).or_insert_with(|| Held::new(now));
+            held.add(origin, items, post, now);
+            held.changed = self.changes;
         }
     }
 
@@ -108,8 +120,9 @@ impl<T: Clone> Buffer<T> {
                 due.insert(group.clone(), Vec::new());
             }
         }
+        let wide = if loose.is_empty() { Vec::new() } else { self.wide() };
         for (group, over) in loose {
-            let around = self.around(&group);
+            let around = self.around(&group, &wide);
             match (&*around, over) {
                 // It is told with the one that it fell into, which may have been told before.
                 ([one], _) => match due.get_mut(one) {
@@ -173,21 +186,43 @@ impl<T: Clone> Buffer<T> {
         turn
     }
 
-    /// The traces into which a loose one fell: two at most, because one of two is none.
-    fn around(&self, loose: &Group) -> Vec<Group> {
-        let Some(Held { parts, start_ns, .. }) = self.held.get(loose) else { return Vec::new() };
-        let [Part { origin, items, .. }] = &**parts else { return Vec::new() };
-        let covering = self.held.iter().filter(|(group, held)| {
-            *group != loose
-                && matches!(group, Group::Trace(_))
-                && held.loose != Some(true)
-                && (held.start_ns..=held.end_ns).contains(start_ns)
-                && held
-                    .parts
-                    .iter()
-                    .any(|part| part.origin == *origin && calmly(|| covers(&part.items, items)))
+    /// The traces into which others may have fallen.
+    fn wide(&self) -> Vec<Group> {
+        let traces = self.held.iter().filter(|(group, held)| {
+            matches!(group, Group::Trace(_)) && held.has_role && held.loose != Some(true)
         });
-        covering.take(2).map(|(group, _)| group.clone()).collect()
+        traces.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Those of the wide ones into which a loose one fell. It waits for long, among many: the assembler is
+    /// asked about a pair again only when one of the two has changed.
+    fn around(&mut self, loose: &Group, wide: &[Group]) -> Vec<Group> {
+        let known = self.held.get_mut(loose).map(|held| std::mem::take(&mut held.around));
+        let (Some(known), Some(held)) = (known, self.held.get(loose)) else { return Vec::new() };
+        let [Part { origin, items, .. }] = &*held.parts else { return Vec::new() };
+        let candidates = wide.iter().filter(|group| *group != loose).filter_map(|group| {
+            let around = self.held.get(group)?;
+            let is_within = (around.start_ns..=around.end_ns).contains(&held.start_ns);
+            is_within.then_some((group, around))
+        });
+        let found = candidates.map(|(group, around)| {
+            let before = known.get(group).filter(|(changed, _)| *changed == around.changed);
+            let covers = before.map_or_else(
+                || {
+                    let mut parts = around.parts.iter();
+                    parts.any(|part| part.origin == *origin && falls_into(&part.items, items))
+                },
+                |(_, covers)| *covers,
+            );
+            (group.clone(), (around.changed, covers))
+        });
+        let found: BTreeMap<_, _> = found.collect();
+        let around = found.iter().filter(|(_, (_, covers))| *covers);
+        let around = around.map(|(group, _)| group.clone()).collect();
+        if let Some(held) = self.held.get_mut(loose) {
+            held.around = found;
+        }
+        around
     }
 
     /// What is to be assembled for a telling. Log records that belong to nothing come one by one.
@@ -238,6 +273,7 @@ impl<T: Clone> Buffer<T> {
 
     /// Lets go of what was told longer ago than `retain` and has nothing more to wait for.
     pub(super) fn release(&mut self, now: Duration, retain: Duration) {
+        self.changes += 1;
         self.held.retain(|group, held| {
             let retain = match group {
                 Group::Alone => Duration::ZERO,
@@ -247,7 +283,10 @@ impl<T: Clone> Buffer<T> {
             let quiet = now.saturating_sub(held.last_at) >= retain;
             let whole = matches!(group, Group::Trace(_)) && !held.ended && !quiet;
             for part in &mut held.parts {
-                part.release(now, retain, whole);
+                if part.release(now, retain, whole) {
+                    held.changed = self.changes;
+                    held.around.clear();
+                }
             }
             held.parts.retain(|part| !part.items.is_empty());
             !held.parts.is_empty()
@@ -272,6 +311,32 @@ fn calmly<R: Default>(ask: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(ask)).unwrap_or_default()
 }
 
+/// Whether an item is a span that may have a role.
+fn has_role(item: &Item) -> bool {
+    let What::Span(span) = &item.what else { return false };
+    ROLES.iter().any(|role| span.attributes.contains_key(role.name))
+}
+
+/// Whether loose items fell into a trace. The assembler is asked only where it may say so: it reads both
+/// as a whole.
+fn falls_into(trace: &[Item], loose: &[Item]) -> bool {
+    let is_within =
+        |call: &Span, span: &Span| span.start_ns <= call.start_ns && call.end_ns <= span.end_ns;
+    let may_fall = loose.iter().any(|call| {
+        let What::Span(span) = &call.what else { return false };
+        trace.iter().any(|around| {
+            matches!(&around.what, What::Span(around) if is_within(span, around))
+                && around.resource == call.resource
+                && has_role(around)
+        })
+    });
+    may_fall && {
+        #[cfg(test)]
+        tests::ASKED.with(|asked| asked.set(asked.get() + 1));
+        calmly(|| covers(trace, loose))
+    }
+}
+
 /// Why something is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
@@ -288,10 +353,13 @@ impl<T> Held<T> {
             first_at: now,
             last_at: now,
             ended: false,
+            has_role: false,
             start_ns: u64::MAX,
             end_ns: 0,
             loose: None,
             sessions: None,
+            changed: 0,
+            around: BTreeMap::new(),
         }
     }
 
@@ -304,12 +372,14 @@ impl<T> Held<T> {
         }
         self.last_at = now;
         (self.loose, self.sessions) = (None, None);
+        self.around.clear();
         for item in &items {
             let end_ns = match &item.what {
                 What::Span(span) => span.end_ns,
                 What::Log(log) => log.time_ns,
             };
             self.ended |= item.ends_trace();
+            self.has_role |= has_role(item);
             self.start_ns = self.start_ns.min(item.start_ns());
             self.end_ns = self.end_ns.max(end_ns);
         }
@@ -369,7 +439,9 @@ impl<T> Held<T> {
 
 impl<T> Part<T> {
     /// Lets go of the oldest posts of which everything was told, `retain` ago or beyond what is held.
-    fn release(&mut self, now: Duration, retain: Duration, whole: bool) {
+    /// Whether there were any.
+    fn release(&mut self, now: Duration, retain: Duration, whole: bool) -> bool {
+        let mut released = false;
         while let Some(chunk) = self.chunks.front() {
             let Some(told_at) = chunk.told_at else { break };
             let old = now.saturating_sub(told_at) >= retain && !whole;
@@ -378,7 +450,9 @@ impl<T> Part<T> {
             }
             self.items.drain(..chunk.items.min(self.items.len()));
             self.chunks.pop_front();
+            released = true;
         }
+        released
     }
 }
 

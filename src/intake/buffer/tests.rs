@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::*;
@@ -9,6 +10,11 @@ const TIMES: Times = Times {
     timeout: Duration::from_secs(30),
     retain: Duration::from_mins(2),
 };
+
+thread_local! {
+    /// How often the assembler was asked whether one trace covers another.
+    pub(super) static ASKED: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Nothing was told.
 const NONE: [usize; 0] = [];
@@ -217,4 +223,88 @@ fn nobody_speaks_in_the_name_of_another() {
     let producers: Vec<_> =
         told.iter().map(|told| told.origin.sender.producer.to_string()).collect();
     assert_eq!((due.len(), producers), (1, vec!["a".to_owned(), "b".to_owned()]));
+}
+
+/// A span of a trace from one moment to another.
+fn lasting(
+    trace: u8,
+    from_ns: u64,
+    to_ns: u64,
+    attributes: &[(&str, &str)],
+    kind: SpanKind,
+) -> Item {
+    let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+    let mut item = span(trace, 1, None, attributes.collect());
+    if let What::Span(span) = &mut item.what {
+        (span.start_ns, span.end_ns, span.kind) = (from_ns, to_ns, kind);
+    }
+    item
+}
+
+/// A trace that is one call over the network.
+fn call(trace: u8, from_ns: u64) -> Item {
+    let attributes = [("http.request.method", "GET"), ("url.full", "https://example.com/")];
+    lasting(trace, from_ns, from_ns + 1, &attributes, SpanKind::Client)
+}
+
+/// A run of a tool.
+fn run(trace: u8, from_ns: u64, to_ns: u64) -> Item {
+    let attributes = [("gen_ai.operation.name", "execute_tool")];
+    lasting(trace, from_ns, to_ns, &attributes, SpanKind::Internal)
+}
+
+fn asked() -> usize {
+    ASKED.with(Cell::take)
+}
+
+#[test]
+fn calls_of_a_trace_of_their_own_are_told_with_the_run_they_fell_into() {
+    let mut held = Waiting::new();
+    held.add(vec![call(2, 50)], at(0));
+    held.add(vec![call(3, 500)], at(0));
+    assert_eq!(held.tell(at(5)), NONE, "what they fell into may come");
+    held.add(vec![run(1, 10, 100)], at(6));
+    assert_eq!(held.tell(at(11)), [2]);
+    assert_eq!(held.tell(at(30)), [1], "nothing was around the other one");
+}
+
+#[test]
+fn calls_that_fell_into_two_runs_are_told_with_neither() {
+    let mut held = Waiting::new();
+    held.add(vec![run(1, 10, 100)], at(0));
+    held.add(vec![call(3, 50)], at(0));
+    held.add(vec![run(2, 20, 90)], at(0));
+    assert_eq!(held.tell(at(5)), [1, 1]);
+    assert_eq!(held.tell(at(30)), [1]);
+}
+
+#[test]
+fn ordinary_calls_that_wait_are_not_compared_with_all_others_again_and_again() {
+    let mut held = Waiting::new();
+    asked();
+    for trace in 100..200 {
+        held.add(vec![call(trace, u64::from(trace))], at(0));
+    }
+    // Of a program that answers calls, and of an agent at another time.
+    for trace in 1..50 {
+        held.add(vec![lasting(trace, 0, 1_000, &[], SpanKind::Server)], at(0));
+    }
+    held.add(vec![run(90, 2_000, 3_000), of_session(90, 2, None)], at(0));
+    for second in 5..20 {
+        held.tell(at(second));
+    }
+    assert_eq!(asked(), 0);
+
+    // Half of them may have fallen into two runs, and each is asked of once.
+    held.add(vec![run(91, 0, 149)], at(20));
+    held.add(vec![run(92, 0, 149)], at(20));
+    for second in 20..25 {
+        held.tell(at(second));
+    }
+    assert_eq!(asked(), 49 * 2);
+    held.add(vec![plain(92, 3, Some(1))], at(25));
+    for second in 25..30 {
+        held.tell(at(second));
+    }
+    assert_eq!(asked(), 49, "of those that have not changed is not asked again");
 }
