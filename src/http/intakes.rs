@@ -132,9 +132,9 @@ impl crate::intake::Refusals for Teller {
         code: Code,
         record: Vec<u8>,
     ) -> Result<(), NotTold> {
-        let told = refusals::write(&self.refusals, ledger, token, code, record);
+        let told = refusals::keep(&self.refusals, ledger, token, code, record);
         match self.runtime.block_on(told) {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) => {
                 let why = error.cause.unwrap_or(error.detail);
                 tracing::warn!(token, %code, why, "a refusal cannot be written now, and waits");

@@ -5,6 +5,9 @@
 //! time, and of bytes that are kept; what goes beyond that is counted, and one record at the end of the
 //! time tells how often ([`Refusals`]).
 //!
+//! The sender of telemetry was answered before any of it is refused, and has nothing left to send again. So
+//! none of its refusals is only counted ([`keep`]): how much it may post is limited where it is taken.
+//!
 //! Counts wait in memory: a process that is killed takes those of the last time with it. One that is
 //! stopped writes them first ([`Refusals::close`]).
 
@@ -143,23 +146,36 @@ pub(super) async fn tell(
 ) -> ApiError {
     let Some(refused) = &mut error.refused else { return error };
     let posted = posted(refused.index).unwrap_or_default();
-    match write(&app.refusals, ledger, &grant.id, refused.code, posted).await {
-        Ok(told) => refused.told = told,
+    let code = refused.code;
+    let place = app.refusals.place(ledger, &grant.id, code, posted.len());
+    let Place::Own { keeps } = place else { return error };
+    match write(&app.refusals, ledger, &grant.id, code, posted, keeps).await {
+        Ok(told) => refused.told = Some(told),
         Err(unwritten) => return unwritten,
     }
     error
 }
 
-/// The same for a record that is refused after its sender was answered.
-pub(super) async fn write(
-    refusals: &Arc<Refusals>,
+/// The same for a record that is refused after its sender was answered: it is always kept. Of one that is
+/// longer than a content part may be only the length is.
+pub(super) async fn keep(
+    refusals: &Refusals,
+    ledger: &Ledger,
+    token: &str,
+    code: Code,
+    record: Vec<u8>,
+) -> Result<(), ApiError> {
+    write(refusals, ledger, token, code, record, true).await.map(drop)
+}
+
+async fn write(
+    refusals: &Refusals,
     ledger: &Ledger,
     token: &str,
     code: Code,
     posted: Vec<u8>,
-) -> Result<Option<RefusalBody>, ApiError> {
-    let place = refusals.place(ledger, token, code, posted.len());
-    let Place::Own { keeps } = place else { return Ok(None) };
+    keeps: bool,
+) -> Result<RefusalBody, ApiError> {
     let (token, now) = (token.to_owned(), refusals.clock.now());
     let draft = super::app::blocking(move || {
         let record = read(&posted);
@@ -183,7 +199,7 @@ pub(super) async fn write(
         draft.causes = vec![Cause { id, rel: Rel::About }].into();
     }
     let receipt = accesses::write_draft(ledger, draft).await?;
-    Ok(Some(RefusalBody { id: receipt.id, seq: receipt.seq }))
+    Ok(RefusalBody { id: receipt.id, seq: receipt.seq })
 }
 
 /// What was refused, as JSON: what has no canonical form becomes a text.

@@ -2,6 +2,7 @@
 
 use crate::capture::otlp::{Item, Log, What};
 use crate::record::data::{CaptureGap, Gap};
+use crate::record::text::ExternalId;
 use crate::record::{Draft, Timestamp};
 
 use super::post::Origin;
@@ -25,8 +26,12 @@ pub(super) fn draft(log: &Log, item: &Item, origin: &Origin) -> Draft {
     };
     let time = |nanos: u64| Timestamp::from_unix_nanos(i128::from(nanos)).ok();
     let since_ns = number("since_unix_nano");
+    // Nobody says of another's producer that something of it is missing.
+    let may_name = |producer: &ExternalId| {
+        origin.producers.as_ref().is_none_or(|names| names.contains(producer.as_str()))
+    };
     let named = item.resource.get("service.name").and_then(|name| name.as_str());
-    let producer = named.and_then(crate::record::text::Text::checked);
+    let producer = named.and_then(ExternalId::checked).filter(may_name);
     let producer = producer.unwrap_or_else(|| origin.sender.producer.clone());
     let until_ns = number("until_unix_nano").unwrap_or(log.time_ns);
     let data = CaptureGap {

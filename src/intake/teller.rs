@@ -28,7 +28,8 @@ const REFUSED_MAX: usize = 10_000;
 
 /// What becomes of a record that a rule of the ledger refuses.
 pub trait Refusals: Debug + Send + Sync {
-    /// Leaves a trace of a refused record in the ledger, durably, or counts it if there are too many.
+    /// Puts a refused record into the ledger as a refusal, durably: its sender was answered, and does not
+    /// send it again.
     fn tell(
         &self,
         ledger: &Ledger,
@@ -258,16 +259,17 @@ enum Why {
 /// Checks a record as if it had been posted with the token.
 fn check(ledger: &Ledger, record: &Record) -> Result<Event, Invalid> {
     let Record { draft, origin, by_server } = record;
-    if *by_server {
-        return Event::by_server(draft.clone());
-    }
-    let event = Event::try_from(draft.clone())?;
+    let draft = draft.clone();
+    let event = if *by_server { Event::by_server(draft)? } else { Event::try_from(draft)? };
     let forbidden = |pointer| {
         let message = "the token may not append it";
         Err(Invalid::one(pointer, Code::ProducerForbidden, message))
     };
     if origin.kinds.as_ref().is_some_and(|kinds| !kinds.contains(event.kind().as_str())) {
         return forbidden("/kind");
+    }
+    if *by_server {
+        return Ok(event);
     }
     let producer = event.source().map(|source| source.producer.to_string()).unwrap_or_default();
     if origin.producers.as_ref().is_some_and(|producers| !producers.contains(&producer)) {

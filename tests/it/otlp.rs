@@ -34,6 +34,7 @@ use crate::log::Ticking;
 
 mod killed;
 mod orders;
+mod refused;
 mod replayed;
 
 /// Longer than anything here may take.
