@@ -149,7 +149,7 @@ pub(super) async fn tell(
     let code = refused.code;
     let place = app.refusals.place(ledger, &grant.id, code, posted.len());
     let Place::Own { keeps } = place else { return error };
-    match write(&app.refusals, ledger, &grant.id, code, posted, keeps).await {
+    match write(&app.refusals, ledger, &grant.id, (code, posted), keeps).await {
         Ok(told) => refused.told = Some(told),
         Err(unwritten) => return unwritten,
     }
@@ -165,15 +165,14 @@ pub(super) async fn keep(
     code: Code,
     record: Vec<u8>,
 ) -> Result<(), ApiError> {
-    write(refusals, ledger, token, code, record, true).await.map(drop)
+    write(refusals, ledger, token, (code, record), true).await.map(drop)
 }
 
 async fn write(
     refusals: &Refusals,
     ledger: &Ledger,
     token: &str,
-    code: Code,
-    posted: Vec<u8>,
+    (code, posted): (Code, Vec<u8>),
     keeps: bool,
 ) -> Result<RefusalBody, ApiError> {
     let (token, now) = (token.to_owned(), refusals.clock.now());

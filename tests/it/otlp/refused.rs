@@ -23,7 +23,7 @@ fn refused(ledger: &Ledger) -> Vec<String> {
         .filter(|(_, bytes)| Entry::parse(bytes).unwrap().kind.to_string() == "ingest_refusal");
     let kept = refusals.flat_map(|(seq, _)| view.content(*seq).unwrap());
     let texts = kept.map(|part| match part {
-        StoredPart::Kept { bytes, .. } => String::from_utf8(bytes.to_vec()).unwrap(),
+        StoredPart::Kept { bytes, .. } => String::from_utf8(bytes).unwrap(),
         StoredPart::Erased => panic!("nothing was erased"),
     });
     texts.collect()
@@ -64,10 +64,10 @@ fn gaps(ledger: &Ledger) -> Vec<String> {
     let view = ledger.view();
     let entries = view.entries(0..view.size()).unwrap();
     let producers = entries.iter().filter_map(|(_, bytes)| {
-        match Entry::parse(bytes).unwrap().data.into_owned() {
-            Data::CaptureGap(gap) => Some(gap.producer.unwrap().to_string()),
-            _ => None,
-        }
+        let Data::CaptureGap(gap) = Entry::parse(bytes).unwrap().data.into_owned() else {
+            return None;
+        };
+        Some(gap.producer.unwrap().to_string())
     });
     producers.collect()
 }
