@@ -1,7 +1,9 @@
 //! Who is accountable for what passes, in which session, and which agent acts.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
+use crate::canon::digest::sha256;
 use crate::capture::otlp::Attributes;
 use crate::record::{Draft, Event};
 
@@ -22,17 +24,24 @@ pub struct Who {
 }
 
 impl Who {
-    /// The same, where this says nothing.
+    /// The same, where this says nothing. What is said of one user is not true of another: not the type,
+    /// not the grant, and not the session. Where this names a user and no session, it has one for that
+    /// user alone.
     #[must_use]
     pub fn or(self, other: &Self) -> Self {
-        // Whose type it is matters: that of another user says nothing of this one.
+        let another = self.user.as_ref().filter(|user| other.user.as_ref() != Some(user));
+        let session = other.session.as_ref().map(|session| match another {
+            Some(user) => session_of(session, user),
+            None => session.clone(),
+        });
+        let delegation = other.delegation.clone().filter(|_| another.is_none());
         let user_type = if self.user.is_some() { self.user_type } else { other.user_type.clone() };
         Self {
             user: self.user.or_else(|| other.user.clone()),
             user_type,
-            session: self.session.or_else(|| other.session.clone()),
+            session: self.session.or(session),
             agent: self.agent.or_else(|| other.agent.clone()),
-            delegation: self.delegation.or_else(|| other.delegation.clone()),
+            delegation: self.delegation.or(delegation),
         }
     }
 
@@ -90,5 +99,45 @@ impl Who {
             record.insert("delegation".to_owned(), json!(delegation));
         }
         record
+    }
+}
+
+/// The session of one user within another session, whose user nobody knows or is somebody else.
+fn session_of(session: &str, user: &str) -> String {
+    let digest = HEXLOWER.encode(&sha256(&[user.as_bytes()]));
+    format!("{session}.{}", digest.get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(user: Option<&str>) -> Who {
+        Who { user: user.map(str::to_owned), ..Who::default() }
+    }
+
+    #[test]
+    fn what_is_said_of_one_user_is_not_said_of_another() {
+        let run = Who {
+            user_type: Some("service".to_owned()),
+            session: Some("run".to_owned()),
+            agent: Some("helper".to_owned()),
+            delegation: Some("grant-1".to_owned()),
+            ..who(Some("alice"))
+        };
+        assert_eq!(who(None).or(&run), run);
+        let alice = who(Some("alice")).or(&run);
+        assert_eq!(
+            (alice.session, alice.delegation),
+            (run.session.clone(), run.delegation.clone())
+        );
+        let bob = who(Some("bob")).or(&run);
+        assert_eq!((bob.user_type, bob.delegation), (None, None));
+        let session = bob.session.unwrap();
+        assert!(session.starts_with("run.") && session.len() == 20, "{session}");
+        assert_eq!(who(Some("bob")).or(&run).session.as_ref(), Some(&session), "the same again");
+        assert_ne!(who(Some("carol")).or(&run).session, Some(session));
+        let named = Who { session: Some("s-1".to_owned()), ..who(Some("bob")) };
+        assert_eq!(named.or(&run).session.as_deref(), Some("s-1"));
     }
 }
