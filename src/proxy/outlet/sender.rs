@@ -108,11 +108,13 @@ impl Sender {
         let shared = &self.shared;
         let log = told(missing, shared.machine.now_ns());
         let body = encode::logs(&shared.resource, &shared.scope, &[log]);
-        // If the log refuses to be told of it, telling it again would not help.
-        if !self.deliver("otlp/v1/logs", body.into()).await {
-            tracing::error!(missing = missing.count, "the log refuses to be told what is missing");
+        if self.deliver("otlp/v1/logs", body.into()).await {
+            gap.told(missing);
+            return;
         }
-        gap.told(missing);
+        // It stays on disk, for whoever comes when the log takes it.
+        tracing::error!(missing = missing.count, "the log refuses to be told what is missing");
+        tokio::time::sleep(BACKOFF_MAX).await;
     }
 
     /// Sends until the log has it, or refuses it for good; says which.
@@ -160,13 +162,12 @@ impl Sender {
 
 /// What a status means for the body that it answers.
 ///
-/// That the token is not taken, or has not the right role, is no fault of the body: it waits until
-/// somebody has seen to the token.
+/// Only what says that the body is at fault is a refusal. A token that is not taken, a redirect, a page
+/// of whatever stands in front of the log are none: the body waits until somebody has seen to that.
 const fn fate(status: u16, retry_after: Option<u64>) -> Fate {
     match status {
         200..=299 => Fate::Taken,
-        401 | 403 | 404 | 408 | 429 => Fate::Later(retry_after),
-        300..=499 => Fate::Refused,
+        400 | 413 | 415 | 422 => Fate::Refused,
         _ => Fate::Later(retry_after),
     }
 }
@@ -193,4 +194,17 @@ fn told(missing: Missing, now_ns: u64) -> Log {
 async fn over(closed: &mut watch::Receiver<Option<Duration>>) {
     let patience = closed.wait_for(Option::is_some).await.ok().and_then(|patience| *patience);
     tokio::time::sleep(patience.unwrap_or_default()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_body_that_is_at_fault_is_refused_for_good() {
+        let refused = (100..600).filter(|status| fate(*status, None) == Fate::Refused);
+        assert_eq!(refused.collect::<Vec<_>>(), [400, 413, 415, 422]);
+        assert_eq!(fate(308, Some(7)), Fate::Later(Some(7)));
+        assert_eq!(fate(202, None), Fate::Taken);
+    }
 }
