@@ -175,7 +175,8 @@ fn is_clear(message: &Message<'_>) -> bool {
     !call || (strict(message.params) && params)
 }
 
-/// Whether an object has none of these names twice, or in other letters.
+/// Whether an object has none of these names twice, or in other letters. Some readers take letters beyond
+/// ASCII for others too, such as a long s for an s, so there is no name with such letters.
 fn has_clear_names(text: &str, names: &[&str]) -> bool {
     struct Names<'a>(&'a [&'a str]);
 
@@ -192,7 +193,7 @@ fn has_clear_names(text: &str, names: &[&str]) -> bool {
                 map.next_value::<IgnoredAny>()?;
                 let like =
                     |known: &&&str| known.eq_ignore_ascii_case(&name) && **known != name.as_str();
-                clear &= self.0.iter().find(like).is_none() && seen.insert(name);
+                clear &= name.is_ascii() && self.0.iter().find(like).is_none() && seen.insert(name);
             }
             Ok(clear)
         }
@@ -217,6 +218,8 @@ mod tests {
             r#"{"id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
             r#"{"id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1,"x":2}}}"#,
             "{\"id\":1,\"method\":\"ping\",\"params\":\r{\"method\":\"tools/call\"}\r}",
+            "{\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\"},\"param\u{17f}\":{\"name\":\"b\"}}",
+            "{\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"argument\u{17f}\":{}}}",
             "{\"id\":1,\"method\":\"ping\",\"x\":\"\u{2028}\"}",
             "[5]",
             "not json",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -56,6 +56,12 @@ pub async fn serve(
     served.map_err(Error::of("cannot listen"))
 }
 
+/// Whether a request that is not posted holds nothing that a server could take for a message.
+fn asks_only(method: &Method, body: &Incoming) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE)
+        && body.is_end_stream()
+}
+
 impl Front {
     async fn pass(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let exchange = self.exchanges.fetch_add(1, Ordering::Relaxed);
@@ -68,6 +74,10 @@ impl Front {
         let (parts, body) = request.into_parts();
         let path = self.path(&parts.uri);
         let body = match (parts.method == Method::POST, self.gateway.enforce) {
+            (false, true) if !asks_only(&parts.method, &body) => {
+                let why = "whence passes on what is posted, and what asks without a body";
+                return problem(StatusCode::METHOD_NOT_ALLOWED, why);
+            }
             (false, _) => body.map_err(Into::into).boxed_unsync(),
             (true, false) => {
                 let copy = Copied::of(&self.tap, Framing::Whole, place, &parts.headers);

@@ -185,3 +185,17 @@ fn with_enforcement_only_calls_that_the_log_allows_pass() {
     assert_eq!(spans.len(), 1);
     assert!(spans[0].text("whence.requested").starts_with("mcp-"));
 }
+
+#[test]
+fn with_enforcement_nothing_passes_that_some_server_could_take_for_a_post() {
+    let (receiver, server) = (Receiver::start(), Scripted::start());
+    let front = start(&receiver, &server.url, true);
+    let call = call(1, "a");
+    for method in ["post", "PUT", "PATCH", "GET", "DELETE"] {
+        let asked = request(&format!("{method} /mcp"), &[], &call);
+        let answer = Head::read(send(&front.url, &asked)).unwrap();
+        assert!(answer.first.contains("405"), "{method}: {}", answer.first);
+    }
+    assert!(server.arrived.try_recv().is_err(), "nothing reached the server");
+    front.end();
+}
