@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use super::client::{Client, Lost, Outgoing, whole};
 use super::error::Error;
@@ -56,9 +57,11 @@ where
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stopping, stopped) = watch::channel(false);
     tokio::pin!(stop);
+    let mut conversations = JoinSet::new();
     loop {
         let stream = tokio::select! {
             () = &mut stop => break,
+            _ = conversations.join_next(), if !conversations.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = stream else {
@@ -68,15 +71,16 @@ where
         };
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
         let (handle, stopped) = (handle.clone(), stopped.clone());
-        tokio::spawn(async move {
+        conversations.spawn(async move {
             converse(stream, address, handle, stopped).await;
             drop(place);
         });
     }
     stopping.send_replace(true);
     let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    // What is not over by then is cut off.
+    // What is not over by then is cut off, before it is told what there was of it.
     drop(tokio::time::timeout(DRAIN, room.acquire_many(all)).await);
+    conversations.shutdown().await;
     Ok(())
 }
 
