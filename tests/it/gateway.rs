@@ -200,7 +200,12 @@ fn responses_are_told_whole_or_streamed() {
             { "type": "function_call", "call_id": "c-1", "name": "look_up", "arguments": "{}" },
             { "type": "function_call_output", "call_id": "c-1", "output": "in Paris" },
         ],
-        "tools": [{ "type": "function", "name": "look_up", "parameters": { "type": "object" } }],
+        "tools": [
+            { "type": "function", "name": "look_up", "parameters": { "type": "object" } },
+            // The provider calls it by itself, and gets the keys for it in the request.
+            { "type": "mcp", "server_label": "bank", "server_url": format!("https://bank.example/?key={KEY}"),
+              "authorization": KEY, "headers": { "x-api-key": KEY } },
+        ],
     });
     let items = json!([
         { "type": "reasoning", "summary": [{ "type": "summary_text", "text": "Hm." }] },
@@ -231,8 +236,62 @@ fn responses_are_told_whole_or_streamed() {
         assert_eq!(output["parts"][2]["arguments"], json!({ "to": "Ana" }));
         assert_eq!(told.attributes["gen_ai.response.finish_reasons"], json!(["tool_calls"]));
         assert_eq!(told.attributes["gen_ai.usage.input_tokens"], json!(21));
-        assert_eq!(told.json("gen_ai.tool.definitions")[0]["name"], "look_up");
+        let tools = told.json("gen_ai.tool.definitions");
+        assert_eq!(tools[0]["name"], "look_up");
+        assert_eq!(tools[1], json!({ "type": "mcp", "server_label": "bank" }));
     }
+}
+
+#[test]
+fn calls_in_pieces_without_numbers_and_in_older_forms_are_told_apart() {
+    let delta = |delta: Value| json!({ "id": "r-7", "model": "m", "choices": [{ "index": 0, "delta": delta }] });
+    let piece = |piece: Value| delta(json!({ "tool_calls": [piece] }));
+    let ended = "data: [DONE]\n\n".to_owned();
+    let mut unnumbered = events(&[
+        piece(json!({ "id": "c-1", "function": { "name": "read", "arguments": "{\"a\":" } })),
+        piece(json!({ "id": "c-1", "function": { "arguments": "1}" } })),
+        piece(json!({ "id": "c-2", "function": { "name": "send", "arguments": "{\"b\":2}" } })),
+        piece(json!({ "id": "c-3", "custom": { "name": "run", "input": "ls" } })),
+    ]);
+    unnumbered.push(ended.clone());
+    let mut older = events(&[
+        delta(json!({ "function_call": { "name": "read", "arguments": "" } })),
+        delta(json!({ "function_call": { "arguments": "{\"a\":1}" } })),
+    ]);
+    older.push(ended);
+    let read = ("read", json!({ "a": 1 }));
+    let all = vec![read.clone(), ("send", json!({ "b": 2 })), ("run", json!("ls"))];
+    for (stream, calls) in [(unnumbered, all), (older, vec![read])] {
+        let (_, told) = exchange("/v1/chat/completions", &chat(), Answer::Stream(&stream));
+        let output = &told.json("gen_ai.output.messages")[0];
+        let told = output["parts"].as_array().unwrap().iter();
+        let told: Vec<_> =
+            told.map(|part| (part["name"].as_str().unwrap(), part["arguments"].clone())).collect();
+        assert_eq!(told, calls);
+    }
+}
+
+#[test]
+fn what_a_gateway_that_stops_had_in_flight_is_told_as_broken_off() {
+    let (receiver, server) = (Receiver::start(), Scripted::start());
+    let front = start(&receiver, &server.url, Who::default());
+    let body = chat().to_string();
+    let client =
+        send(&front.url, &request("POST /v1/chat/completions", &headers(), body.as_bytes()));
+    let mut arrived = server.arrived.recv_timeout(PATIENCE).unwrap();
+    arrived.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
+    let said = json!({ "id": "r-7", "choices": [{ "index": 0, "delta": { "content": "It is" } }] });
+    arrived.write_chunk(events(&[said])[0].as_bytes());
+    let mut got = Head::read(client).unwrap();
+    assert!(!got.chunk().is_empty());
+    // Neither side ends it.
+    drop(front.end());
+    let spans = receiver.spans();
+    assert_eq!(spans.len(), 1, "it is told what there was of it");
+    assert!(spans[0].failed);
+    assert_eq!(spans[0].json("gen_ai.output.messages")[0]["parts"][0]["content"], "It is");
 }
 
 #[test]

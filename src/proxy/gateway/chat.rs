@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::parts::{
-    Answered, Asked, blob, list, member, message, other, reasoning, text, tool, tool_call,
+    Answered, Asked, blob, hosted, list, member, message, other, reasoning, text, tool, tool_call,
     tool_response, uri,
 };
 
@@ -19,7 +19,7 @@ pub(super) fn asked(body: &Value) -> Asked {
             function.get("description"),
             function.get("parameters"),
         ),
-        None => other(given),
+        None => hosted(given),
     });
     Asked {
         model: member(body, "model").map(str::to_owned),
@@ -61,6 +61,11 @@ fn parts(given: &Value) -> Vec<Value> {
         let arguments = arguments.cloned().unwrap_or_default();
         let name = member(function, "name").unwrap_or("");
         parts.push(tool_call(member(call, "id"), name, &arguments));
+    }
+    // The form before there were several calls.
+    if let Some(call) = given.get("function_call").filter(|call| call.is_object()) {
+        let arguments = call.get("arguments").cloned().unwrap_or_default();
+        parts.push(tool_call(None, member(call, "name").unwrap_or(""), &arguments));
     }
     parts
 }
@@ -138,6 +143,19 @@ pub(super) fn put_together(events: &[Value]) -> Value {
     body
 }
 
+impl Call {
+    fn add(&mut self, piece: &Value) {
+        if let Some(id) = member(piece, "id").filter(|id| !id.is_empty()) {
+            self.id = Some(id.to_owned());
+        }
+        let of = |pointer: &str| piece.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+        self.name.push_str(of("/function/name"));
+        self.name.push_str(of("/custom/name"));
+        self.arguments.push_str(of("/function/arguments"));
+        self.arguments.push_str(of("/custom/input"));
+    }
+}
+
 impl Choice {
     fn add(&mut self, given: &Value) {
         if let Some(reason) = member(given, "finish_reason") {
@@ -150,18 +168,23 @@ impl Choice {
             }
         }
         for piece in list(delta, "tool_calls") {
-            let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
-            if index >= PIECES_MAX {
-                continue;
+            let index = piece.get("index").and_then(Value::as_u64);
+            let index = index.unwrap_or_else(|| self.unnumbered(piece));
+            if index < PIECES_MAX {
+                self.calls.entry(index).or_default().add(piece);
             }
-            let call = self.calls.entry(index).or_default();
-            if let Some(id) = member(piece, "id").filter(|id| !id.is_empty()) {
-                call.id = Some(id.to_owned());
-            }
-            let of = |pointer: &str| piece.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-            call.name.push_str(of("/function/name"));
-            call.arguments.push_str(of("/function/arguments"));
         }
+        if let Some(function) = delta.get("function_call").filter(|call| call.is_object()) {
+            self.calls.entry(0).or_default().add(&json!({ "function": function }));
+        }
+    }
+
+    /// The call that a piece without a number belongs to: another one if it has another id.
+    fn unnumbered(&self, piece: &Value) -> u64 {
+        let Some((last, call)) = self.calls.last_key_value() else { return 0 };
+        let id = member(piece, "id").filter(|id| !id.is_empty());
+        let other = id.is_some() && id != call.id.as_deref();
+        last + u64::from(other)
     }
 
     fn whole(self) -> Value {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::parts::{
-    Answered, Asked, blob, list, member, message, other, reasoning, text, tool, tool_call,
+    Answered, Asked, blob, hosted, list, member, message, other, reasoning, text, tool, tool_call,
     tool_response, uri,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn asked(body: &Value) -> Asked {
         let name = member(given, "name").unwrap_or("");
         match given.get("input_schema") {
             Some(schema) => tool(name, given.get("description"), Some(schema)),
-            None => other(given),
+            None => hosted(given),
         }
     });
     Asked {

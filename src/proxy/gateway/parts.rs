@@ -88,6 +88,14 @@ pub(super) fn other(part: &Value) -> Value {
     part.clone()
 }
 
+/// A tool that the provider runs, by its names alone: beside them stand addresses, and tokens for them.
+pub(super) fn hosted(tool: &Value) -> Value {
+    let named = ["type", "name", "server_label"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), Value::from(member(tool, name)?))));
+    Value::Object(named.collect())
+}
+
 /// A member that is a text.
 pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)

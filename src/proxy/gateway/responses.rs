@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::parts::{
-    Answered, Asked, list, member, message, other, reasoning, text, tool, tool_call, tool_response,
-    uri,
+    Answered, Asked, hosted, list, member, message, other, reasoning, text, tool, tool_call,
+    tool_response, uri,
 };
 
 /// Items of an answer that are put together from a stream.
@@ -20,7 +20,7 @@ pub(super) fn asked(body: &Value) -> Asked {
     };
     let tools = list(body, "tools").iter().map(|given| match member(given, "name") {
         Some(name) => tool(name, given.get("description"), given.get("parameters")),
-        None => other(given),
+        None => hosted(given),
     });
     Asked {
         model: member(body, "model").map(str::to_owned),
