@@ -53,7 +53,9 @@ impl Plan {
                 None => left.push(place),
             }
         }
-        free.name(&models);
+        if !left.is_empty() {
+            free.name(&models);
+        }
         for place in left {
             if let Some(found) = free.by_name(place)
                 && let Some(asked) = asked(&mut models, found)
